@@ -1,0 +1,76 @@
+"""`lanner check`: what is wrong with rules files and configuration files, without running anything."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import yaml
+
+from lanner.cli.loading import expand, read_config
+from lanner.cli.options import config_options, format_options
+from lanner.cli.table import plural
+from lanner.config import Config, ConfigError
+from lanner.diagnostics.codes import Code
+from lanner.diagnostics.diagnostic import Diagnostic
+from lanner.diagnostics.render import falco_json, render_text
+from lanner.engine.loader import FileResult, load_rules
+
+
+@click.command(name="check", epilog="Example: lanner check --format json my_rules.yaml falco.yaml")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@config_options
+@format_options("text", "json")
+def command(files: tuple[Path, ...], config_path: Path | None, overrides: tuple[str, ...], output_format: str) -> int:
+    """Check rules files and configuration files.
+
+    FILES may be folders. Rules files are checked together, in the order given: a later one may build on an earlier
+    one. A file that is a mapping of keys is taken for a configuration. Exit code 0: valid, warnings allowed; 1: not.
+    """
+    config = read_config(config_path, overrides)
+    paths = expand(files)
+    configurations = [path for path in paths if is_configuration(path)]
+    rules = [path for path in paths if path not in configurations]
+    results = [*(check_configuration(path) for path in configurations), *load_rules(rules, config).files]
+    if output_format == "json":
+        click.echo(
+            json.dumps(falco_json([(result.name, result.diagnostics) for result in results]), ensure_ascii=False)
+        )
+    else:
+        report(results)
+    return 0 if all(result.ok for result in results) else 1
+
+
+def is_configuration(path: Path) -> bool:
+    """Whether the first document of a file is a mapping; anything unreadable is left to the rules loader to report."""
+    try:
+        with path.open("rb") as stream:
+            for event in yaml.parse(stream, Loader=yaml.CSafeLoader):
+                if isinstance(event, yaml.NodeEvent):
+                    return isinstance(event, yaml.MappingStartEvent)
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        pass
+    return False
+
+
+def check_configuration(path: Path) -> FileResult:
+    """The problems of a configuration file, in the shape of a rules file's."""
+    try:
+        diagnostics = Config.load(path).diagnostics
+    except ConfigError as error:
+        diagnostics = (Diagnostic(Code.ERR_FILE_READ, str(error)),)
+    return FileResult(str(path), diagnostics)
+
+
+def report(results: Sequence[FileResult]) -> None:
+    """For each file its problems, then a line that says whether it is valid."""
+    for result in results:
+        if result.diagnostics:
+            click.echo(render_text(result.diagnostics, color=sys.stdout.isatty()))
+        errors = sum(diagnostic.is_error for diagnostic in result.diagnostics)
+        warnings = len(result.diagnostics) - errors
+        counts = ", ".join(plural(n, word) for n, word in ((errors, "error"), (warnings, "warning")) if n)
+        click.echo(f"{result.name}: {'ok' if result.ok else 'invalid'}{f', {counts}' if counts else ''}")

@@ -1,0 +1,28 @@
+"""From generated source to a callable that can be printed, stepped through and profiled."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from typing import Any, cast
+
+from lanner.compiler import ir
+from lanner.compiler.codegen import Generator
+from lanner.event import AuditEvent
+
+Matcher = Callable[[AuditEvent], Sequence[Any]]
+"""The rules that match an event, in their order."""
+
+
+def build(rules: Sequence[tuple[object, ir.Predicate]], first_only: bool = False) -> tuple[Matcher, str]:
+    """Compile (rule, predicate) pairs into one function; also returns its source.
+
+    `first_only`: stop at the first rule that matches. The source has a linecache entry, so tracebacks show its lines.
+    """
+    source = Generator(rules, first_only).generate()
+    name = f"<lanner {blake2b(source.text.encode(), digest_size=6).hexdigest()}>"
+    code = compile(source.text, name, "exec")
+    linecache.cache[name] = (len(source.text), None, source.text.splitlines(keepends=True), name)
+    exec(code, source.namespace)
+    return cast(Matcher, source.namespace["match"]), source.text

@@ -1,0 +1,275 @@
+"""From predicates to the source of one Python function.
+
+The function takes an event and returns the rules that match it. Constants, getters and rules go in as globals, never
+as text. Each value is read at most once a call: attributes at the top, everything else when first asked for. Tests
+that cost more and occur several times are remembered. A part that several predicates share, or that would nest too
+deep for Python's parser, becomes a function of its own, whose answer is kept in `m` for the event at hand.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from lanner.compiler import ir
+from lanner.compiler.comparisons import LISTS, SCALAR, ascii_lower, compile_regex
+from lanner.compiler.evaluate import value as evaluate_value
+from lanner.compiler.globs import compile_glob
+from lanner.event import MISSING
+from lanner.fields.paths import Attribute, cut
+
+_MAX_NESTING = 25
+"""Levels of parentheses in one expression; CPython 3.11 refuses about 200, and its compiler recurses."""
+
+RESPONSE_CODE = ("response_status", "code")
+"""The one attribute that may hold a number; values are its text."""
+
+_CHEAP = frozenset(("=", "!=", "in", "exists", "<", "<=", ">", ">="))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The source of a function `match(e)` and the globals it needs."""
+
+    text: str
+    namespace: dict[str, object]
+
+
+@dataclass(slots=True)
+class _Globals:
+    """Names for objects that generated code refers to; the same object gets the same name."""
+
+    namespace: dict[str, object] = field(default_factory=lambda: {"M": MISSING, "U": object(), "cut": cut})
+    _names: dict[int | tuple[type, object], str] = field(default_factory=dict)
+
+    def name(self, prefix: str, thing: object) -> str:
+        """The name of an object; texts and sets by value, everything else by identity."""
+        key = (type(thing), thing) if isinstance(thing, str | int | frozenset | tuple) else id(thing)
+        found = self._names.get(key)
+        if found is None:
+            found = self._names[key] = f"{prefix}{len(self._names)}"
+            self.namespace[found] = thing
+        return found
+
+
+@dataclass(slots=True)
+class _Scope:
+    """One generated function: its lines, the variables of values and tests it uses."""
+
+    shared: frozenset[ir.Test]
+    values: dict[ir.Value, str] = field(default_factory=dict)
+    attributes: list[ir.Value] = field(default_factory=list)
+    lazy: list[str] = field(default_factory=list)
+    tests: dict[ir.Test, str] = field(default_factory=dict)
+
+
+class Generator:
+    """Generates the source for a set of (rule, predicate)."""
+
+    def __init__(self, rules: Sequence[tuple[object, ir.Predicate]], first_only: bool) -> None:
+        self._rules = rules
+        self._first_only = first_only
+        self._globals = _Globals()
+        self._functions: dict[ir.Predicate, int] = {}
+        self._function_texts: list[str] = []
+
+    def generate(self) -> Source:
+        """The function; rules whose predicate is FALSE are left out."""
+        body: list[str] = []
+        scope = self._scope(predicate for _, predicate in self._rules)
+        for rule, predicate in self._rules:
+            if predicate is ir.FALSE:
+                continue
+            name = self._globals.name("rule", rule)
+            then = f"return [{name}]" if self._first_only else f"hits.append({name})"
+            if predicate is ir.TRUE:
+                body.append(f"    {then}")
+            else:
+                body.append(f"    if {self._expression(predicate, scope)}:")
+                body.append(f"        {then}")
+        lines = ["def match(e):"]
+        if self._functions:
+            lines.append(f"    m = [None] * {len(self._functions)}")
+        lines += self._prologue(scope)
+        lines += ["    hits = []", *body, "    return hits"]
+        text = "\n".join([*self._legend(), *self._function_texts, "\n".join(lines), ""])
+        return Source(text, self._globals.namespace)
+
+    # --- functions ---------------------------------------------------------------------------------------------------
+
+    def _scope(self, predicates: Iterable[ir.Predicate]) -> _Scope:
+        """A scope, with the tests that are worth remembering: dear ones that occur more than once."""
+        uses: Counter[ir.Predicate] = Counter()
+        for predicate in predicates:
+            uses.update(ir.tests_of(predicate))
+        return _Scope(
+            frozenset(
+                test
+                for test, count in uses.items()
+                if count > 1 and isinstance(test, ir.Test) and test.operator not in _CHEAP
+            )
+        )
+
+    def _prologue(self, scope: _Scope) -> list[str]:
+        """Lines that read the attributes and clear the lazy variables."""
+        lines = []
+        for value in scope.attributes:
+            name = scope.values[value]
+            assert isinstance(value, ir.FieldValue)
+            assert isinstance(value.field.getter, Attribute)
+            lines.append(f"    {name} = e.{'.'.join(value.field.getter.path)}")
+            if value.field.getter.path == RESPONSE_CODE:
+                lines.append(f"    if {name} is not M: {name} = str({name})")
+            lines.append(f'    if {name} and "\\0" in {name}: {name} = cut({name})')
+        if scope.lazy:
+            lines.append(f"    {' = '.join(scope.lazy)} = U")
+        if scope.tests:
+            lines.append(f"    {' = '.join(scope.tests.values())} = None")
+        return lines
+
+    def _legend(self) -> list[str]:
+        """Comments that tell what the global names stand for."""
+        named = self._globals.namespace.items()
+        return [f"# {name} = {ascii(thing)[:100]}" for name, thing in named if name[-1].isdigit()]
+
+    def _function(self, predicate: ir.Predicate) -> str:
+        """A call of the function that answers for a part; made when first asked for."""
+        number = self._functions.get(predicate)
+        if number is None:
+            number = self._functions[predicate] = len(self._functions)
+            scope = self._scope([predicate])
+            expression = self._expression(predicate, scope, top=True)
+            lines = [
+                f"def part{number}(e, m):",
+                f"    known = m[{number}]",
+                "    if known is not None: return known",
+                *self._prologue(scope),
+                f"    m[{number}] = known = {expression}",
+                "    return known",
+                "",
+            ]
+            self._function_texts.append("\n".join(lines))
+        return f"part{number}(e, m)"
+
+    # --- expressions -------------------------------------------------------------------------------------------------
+
+    def _expression(self, predicate: ir.Predicate, scope: _Scope, top: bool = False) -> str:
+        """The expression of a predicate. Parts that are deep or used twice are calls of their own functions."""
+        uses = _uses(predicate)
+        depths: dict[ir.Predicate, int] = {}
+        texts: dict[ir.Predicate, str] = {}
+
+        def combine(node: ir.Predicate, children: tuple[str, ...]) -> str:
+            parts = ir.children_of(node)
+            depth = 1 + max((depths[part] for part in parts), default=0)
+            match node:
+                case ir.Truth():
+                    text = str(node.value)
+                case ir.Test():
+                    text = self._test(node, scope)
+                case ir.All():
+                    text = f"({' and '.join(children)})"
+                case ir.Any():
+                    text = f"({' or '.join(children)})"
+                case ir.Negation():
+                    text = f"(not {children[0]})"
+                case ir.ExactlyOne():
+                    text = f"(({' + '.join(f'bool({child})' for child in children)}) == 1)"
+            outer = top and node is predicate
+            if not outer and parts and (depth >= _MAX_NESTING or uses[node] > 1):
+                text, depth = self._function(node), 1
+            depths[node], texts[node] = depth, text
+            return text
+
+        return ir.fold(predicate, combine)
+
+    def _test(self, test: ir.Test, scope: _Scope) -> str:
+        text = self._plain_test(test, scope)
+        if test not in scope.shared:
+            return text
+        name = scope.tests.setdefault(test, f"t{len(scope.tests)}")
+        return f"({name} if {name} is not None else ({name} := {text}))"
+
+    def _plain_test(self, test: ir.Test, scope: _Scope) -> str:
+        read, name = self._value(test.left, scope)
+        if test.operator == "exists":
+            return f"({read} is not M)"
+        if ir.is_value(test.right):
+            other_read, other = self._value(test.right, scope)  # type: ignore[arg-type]
+            table = LISTS if test.left.is_list else SCALAR
+            if not test.left.is_list and test.operator in LISTS:
+                table, other = SCALAR, f"[{other}]"
+            compare = self._globals.name("compare", table[test.operator])
+            return f"({read} is not M and {other_read} is not M and {compare}({name}, {other}))"
+        match test.operator, test.left.is_list:
+            case "=", _:
+                return f"({read} == {self._globals.name('c', test.right)})"
+            case "in", False:
+                return f"({read} in {self._globals.name('items', test.right)})"
+            case "in", True:
+                return f"({read} is not M and {self._globals.name('items', test.right)}.issuperset({name}))"
+            case "intersects", True:
+                return f"({read} is not M and not {self._globals.name('items', test.right)}.isdisjoint({name}))"
+            case ("!=" | "<" | "<=" | ">" | ">=") as operator, _:
+                return f"({read} is not M and {name} {operator} {self._globals.name('c', test.right)})"
+            case "contains", _:
+                return f"({read} is not M and {self._globals.name('c', test.right)} in {name})"
+            case "icontains", _:
+                part = self._globals.name("c", ascii_lower(str(test.right)))
+                lower = self._globals.name("lower", ascii_lower)
+                return f"({read} is not M and {part} in {lower}({name}))"
+            case ("startswith" | "endswith") as operator, _:
+                return f"({read} is not M and {name}.{operator}({self._globals.name('c', test.right)}))"
+            case ("glob" | "iglob") as operator, _:
+                matches: object = compile_glob(str(test.right), operator == "iglob")
+                return f"({read} is not M and {self._globals.name('glob', matches)}({name}))"
+            case "regex", _:
+                matches = compile_regex(str(test.right))
+                return f"({read} is not M and {self._globals.name('regex', matches)}({name}))"
+            case operator, _:
+                compare = self._globals.name("compare", SCALAR[operator])
+                return f"({read} is not M and {compare}({name}, {self._globals.name('c', test.right)}))"
+
+    def _value(self, value: ir.Value, scope: _Scope) -> tuple[str, str]:
+        """(expression that reads the value, name that holds it once that was evaluated)."""
+        name = scope.values.get(value)
+        if name is None:
+            name = scope.values[value] = f"v{len(scope.values)}"
+            if isinstance(value, ir.FieldValue) and isinstance(value.field.getter, Attribute):
+                scope.attributes.append(value)
+            else:
+                scope.lazy.append(name)
+        if isinstance(value, ir.FieldValue):
+            if isinstance(value.field.getter, Attribute):
+                return name, name
+            read = f"{self._globals.name('get', value.field.getter)}(e)"
+        else:
+            read = f"{self._globals.name('read', _Reader(value))}(e)"
+        return f"({name} if {name} is not U else ({name} := {read}))", name
+
+
+class _Reader:
+    """Reads a transformed value. One object for each value, so that it gets one name."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: ir.Value) -> None:
+        self.value = value
+
+    def __call__(self, event: object) -> object:
+        return evaluate_value(self.value, event)  # type: ignore[arg-type]
+
+
+def _uses(predicate: ir.Predicate) -> Counter[ir.Predicate]:
+    """How often each part stands in another part."""
+    uses: Counter[ir.Predicate] = Counter()
+    seen: set[ir.Predicate] = {predicate}
+    work = [predicate]
+    while work:
+        for child in ir.children_of(work.pop()):
+            uses[child] += 1
+            if child not in seen:
+                seen.add(child)
+                work.append(child)
+    return uses

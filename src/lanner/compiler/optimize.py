@@ -1,0 +1,249 @@
+"""Makes predicates cheaper without changing what they say.
+
+PASSES run in order over every rule's predicate; `specialise` is run by the dispatch for each shape of request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from lanner.compiler import ir
+from lanner.compiler.comparisons import LISTS, SCALAR
+from lanner.compiler.evaluate import transform
+from lanner.compiler.globs import plain_parts
+from lanner.event import MISSING, Missing
+from lanner.fields.paths import Attribute
+
+Pass: TypeAlias = Callable[[ir.Predicate, ir.Builder], ir.Predicate]
+
+
+def optimize(predicate: ir.Predicate, builder: ir.Builder) -> ir.Predicate:
+    """All passes, one after the other."""
+    for step in PASSES:
+        predicate = step(predicate, builder)
+    return predicate
+
+
+# --- simpler tests ---------------------------------------------------------------------------------------------------
+
+_REGEX_SPECIAL = frozenset(".+*?^$()[]{}|\\")
+
+
+def simplify_tests(predicate: ir.Predicate, builder: ir.Builder) -> ir.Predicate:
+    """Replace a test by a cheaper one that says the same: a glob without wildcards is an equality, and so on."""
+
+    def combine(node: ir.Predicate, children: tuple[ir.Predicate, ...]) -> ir.Predicate:
+        return _simplified(node, builder) if isinstance(node, ir.Test) else _rebuilt(node, children, builder)
+
+    return ir.fold(predicate, combine)
+
+
+def _simplified(test: ir.Test, builder: ir.Builder) -> ir.Predicate:
+    left, right = test.left, test.right
+    match test.operator, right:
+        case (("contains" | "icontains" | "startswith" | "endswith"), ""):
+            return builder.test("exists", left)
+        case "glob", str():
+            return _simplified_glob(test, right, builder)
+        case "regex", str() if _REGEX_SPECIAL.isdisjoint(right):
+            return builder.test("=", left, right)
+        case "intersects", frozenset() if not left.is_list:
+            return _simplified(builder.test("in", left, right), builder)
+        case (("in" | "intersects"), frozenset()) if not right and (not left.is_list or test.operator == "intersects"):
+            return ir.FALSE
+        case "in", frozenset() if len(right) == 1 and not left.is_list:
+            return builder.test("=", left, next(iter(right)))
+        case "pmatch", ():
+            return ir.FALSE
+        case _:
+            return test
+
+
+def _simplified_glob(test: ir.Test, pattern: str, builder: ir.Builder) -> ir.Predicate:
+    parts = plain_parts(pattern)
+    match parts:
+        case None:
+            return test
+        case (False, text, False):
+            return builder.test("=", test.left, text)
+        case (_, "", _):
+            return builder.test("exists", test.left)
+        case (True, text, True):
+            return builder.test("contains", test.left, text)
+        case (True, text, False):
+            return builder.test("endswith", test.left, text)
+        case (False, text, True):
+            return builder.test("startswith", test.left, text)
+        case _:
+            return test
+
+
+# --- one lookup for many equalities ----------------------------------------------------------------------------------
+
+
+def merge_memberships(predicate: ir.Predicate, builder: ir.Builder) -> ir.Predicate:
+    """`x = a or x in (b, c)` is `x in (a, b, c)`."""
+
+    def combine(node: ir.Predicate, children: tuple[ir.Predicate, ...]) -> ir.Predicate:
+        if not isinstance(node, ir.Any):
+            return _rebuilt(node, children, builder)
+        members: dict[ir.Value, set[str | int | bool]] = {}
+        kept: list[ir.Predicate | ir.Value] = []
+        for child in children:
+            items = _members(child)
+            if items is None or not isinstance(child, ir.Test):
+                kept.append(child)
+                continue
+            if child.left not in members:
+                members[child.left] = set()
+                kept.append(child.left)
+            members[child.left] |= items
+        return builder.any_of(
+            _membership(builder, item, members[item])
+            if isinstance(item, ir.FieldValue | ir.Transformed | ir.Constant | ir.ListOf)
+            else item
+            for item in kept
+        )
+
+    return ir.fold(predicate, combine)
+
+
+def _members(predicate: ir.Predicate) -> frozenset[str | int | bool] | None:
+    """The constants that a test for equality or membership on one value allows; None for any other predicate."""
+    match predicate:
+        case ir.Test(operator="=", right=str() | int() | bool()):
+            return frozenset((predicate.right,))  # type: ignore[arg-type]
+        case ir.Test(operator="in", left=left, right=frozenset()) if not left.is_list:
+            return predicate.right  # type: ignore[return-value]
+        case _:
+            return None
+
+
+def _membership(builder: ir.Builder, left: ir.Value, items: set[str | int | bool]) -> ir.Predicate:
+    if len(items) == 1:
+        return builder.test("=", left, next(iter(items)))
+    return builder.test("in", left, frozenset(items))
+
+
+# --- cheap tests first -----------------------------------------------------------------------------------------------
+
+_OPERATOR_COST = {"=": 1, "in": 1, "exists": 1, "regex": 12, "glob": 12, "iglob": 12, "pmatch": 12, "icontains": 6}
+
+
+def order_by_cost(predicate: ir.Predicate, builder: ir.Builder) -> ir.Predicate:
+    """Children of a connective in the order of their cost, so that most events are decided by the cheap ones.
+
+    Allowed because tests have no effects and cannot fail.
+    """
+    costs: dict[ir.Predicate, int] = {}
+
+    def combine(node: ir.Predicate, children: tuple[ir.Predicate, ...]) -> ir.Predicate:
+        if isinstance(node, ir.All | ir.Any):
+            children = tuple(sorted(children, key=costs.__getitem__))
+        result = _rebuilt(node, children, builder)
+        costs[result] = _cost(result) if isinstance(result, ir.Test) else sum(costs[child] for child in children)
+        return result
+
+    return ir.fold(predicate, combine)
+
+
+def _cost(test: ir.Test) -> int:
+    """A rough measure of one test, in units of comparing two attributes of an event."""
+    cost = _OPERATOR_COST.get(test.operator, 2)
+    for value in ir.values_of(test):
+        match value:
+            case ir.FieldValue() if not isinstance(value.field.getter, Attribute):
+                cost += 20
+            case ir.Transformed():
+                cost += 4
+    return cost
+
+
+PASSES: tuple[Pass, ...] = (
+    simplify_tests,  # first: it makes equalities out of globs and regexes, which the next pass merges
+    merge_memberships,
+    order_by_cost,  # last: the others change what there is to order
+)
+
+
+def _rebuilt(node: ir.Predicate, children: tuple[ir.Predicate, ...], builder: ir.Builder) -> ir.Predicate:
+    match node:
+        case ir.All():
+            return builder.all_of(children)
+        case ir.Any():
+            return builder.any_of(children)
+        case ir.ExactlyOne():
+            return builder.exactly_one_of(children)
+        case ir.Negation():
+            return builder.negation(children[0])
+        case _:
+            return node
+
+
+# --- what is known of an event ---------------------------------------------------------------------------------------
+
+AUDIT_ID = ("audit_id",)
+
+Facts: TypeAlias = Mapping[tuple[str, ...], "str | Missing"]
+"""Attribute paths of an event with their values (as fields show them), as far as they are known beforehand."""
+
+
+class _UnknownType:
+    pass
+
+
+_UNKNOWN = _UnknownType()
+
+
+def specialise(
+    predicate: ir.Predicate, facts: Facts, builder: ir.Builder, done: dict[ir.Predicate, ir.Predicate]
+) -> ir.Predicate:
+    """What is left of a predicate when some attributes of the event are known.
+
+    `done` holds the results for these facts so far; rules share their parts, so give the same one for all rules.
+    """
+
+    def combine(node: ir.Predicate, children: tuple[ir.Predicate, ...]) -> ir.Predicate:
+        result = done.get(node)
+        if result is None:
+            result = _decided(node, facts) if isinstance(node, ir.Test) else _rebuilt(node, children, builder)
+            done[node] = result
+        return result
+
+    return ir.fold(predicate, combine)
+
+
+def _decided(test: ir.Test, facts: Facts) -> ir.Predicate:
+    left = _known(test.left, facts)
+    right = _known(test.right, facts) if ir.is_value(test.right) else test.right  # type: ignore[arg-type]
+    if left is MISSING or right is MISSING:
+        return ir.FALSE
+    if isinstance(left, _UnknownType) or isinstance(right, _UnknownType):
+        return test
+    if test.operator == "exists":
+        return ir.TRUE
+    if test.operator in LISTS and isinstance(right, str):
+        right = [right]
+    compare = LISTS[test.operator] if test.left.is_list else SCALAR[test.operator]
+    return ir.TRUE if compare(left, right) else ir.FALSE
+
+
+def _known(value: ir.Value, facts: Facts) -> object:
+    """The value as far as the facts tell it: itself, MISSING, or _UNKNOWN."""
+    match value:
+        case ir.Constant():
+            return value.value
+        case ir.FieldValue():
+            if value.field.definition.needs_audit_id and facts.get(AUDIT_ID) is MISSING:
+                return MISSING
+            getter = value.field.getter
+            return facts.get(getter.path, _UNKNOWN) if isinstance(getter, Attribute) else _UNKNOWN
+        case ir.ListOf() | ir.Transformed():
+            parts = value.items if isinstance(value, ir.ListOf) else value.arguments
+            known = [_known(part, facts) for part in parts]
+            if MISSING in known:
+                return MISSING
+            if _UNKNOWN in known:
+                return _UNKNOWN
+            return known if isinstance(value, ir.ListOf) else transform(value, known)

@@ -1,0 +1,1 @@
+"""The condition language: operators, syntax tree, parser and printer."""

@@ -1,0 +1,149 @@
+"""Holds a tree of settings against the table: unknown keys, values of the wrong kind.
+
+Values that cannot be used are reported and left out, so that the defaults hold.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from lanner.config.settings import SETTINGS, Kind, Setting, children, is_list, is_section
+from lanner.config.tree import Items, Node, Scalar, Section, read_bool, read_integer
+from lanner.diagnostics.codes import Code
+from lanner.diagnostics.report import Report
+
+
+def check(root: Section, report: Report) -> dict[str, object]:
+    """The values of all settings that are set and good, by name. Settings inside of lists are checked, not returned."""
+    values: dict[str, object] = {}
+    _section("", root, values, report)
+    return values
+
+
+def _section(path: str, node: Section, values: dict[str, object], report: Report) -> None:
+    known = children(path)
+    for key, entry in node.entries.items():
+        if key not in known:
+            where = f" in `{path}`" if path else ""
+            report.add(
+                Code.CONFIG_UNKNOWN_KEY, f"unknown key `{key}`{where}", entry.key, _advice(key, path, sorted(known))
+            )
+            continue
+        _value(f"{path}.{key}" if path else key, entry.value, values, report)
+
+
+def _advice(key: str, path: str, known: list[str]) -> str:
+    near = get_close_matches(key, known, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean `{near[0]}`?"
+    return (
+        f"the keys there are {_listed(known)}."
+        if path
+        else "it is ignored; what Falco does not have goes under `lanner:`."
+    )
+
+
+def _value(name: str, node: Node, values: dict[str, object], report: Report) -> None:
+    if isinstance(node, Scalar) and node.empty:
+        return
+    setting = SETTINGS.get(name)
+    if is_list(name):
+        if setting is not None and isinstance(node, Scalar):
+            return
+        if not isinstance(node, Items):
+            report.add(
+                Code.CONFIG_ERROR,
+                f"`{name}` must be a list",
+                node.span,
+                f"write `{name}:` and items that begin with `-`.",
+            )
+            return
+        for item in node.items:
+            if isinstance(item, Section):
+                _section(f"{name}[]", item, {}, report)
+            elif setting is None or isinstance(item, Items):
+                report.add(
+                    Code.CONFIG_ERROR,
+                    f"an item of `{name}` must be a mapping",
+                    item.span,
+                    f"its keys are {_listed(sorted(children(f'{name}[]')))}.",
+                )
+    elif is_section(name):
+        if isinstance(node, Section):
+            _section(name, node, values, report)
+        elif node.span is not None:
+            keys = _listed(sorted(children(name)))
+            report.add(
+                Code.CONFIG_ERROR,
+                f"`{name}` must be a section",
+                node.span,
+                f"write `{name}:` and below it keys: {keys}.",
+            )
+    else:
+        assert setting is not None
+        try:
+            values[name] = read(setting, node)
+        except ValueError as error:
+            report.add(Code.CONFIG_ERROR, f"`{name}` must be {setting.kind.value}", node.span, str(error))
+
+
+def read(setting: Setting, node: Node) -> object:
+    """The value of a setting. Raises ValueError that says what to write."""
+    match setting.kind, node:
+        case Kind.ANY, _:
+            return node
+        case Kind.TEXTS, Items():
+            return tuple(_text(item) for item in node.items)
+        case Kind.TEXTS, Scalar():
+            return (node.text.value,)
+        case Kind.TEXT_MAP, Section():
+            return {key: _text(entry.value) for key, entry in node.entries.items()}
+        case Kind.TEXT_MAP | Kind.TEXTS, _:
+            raise ValueError(_example(setting))
+        case _, Scalar():
+            return _scalar(setting, node.text.value)
+        case _:
+            raise ValueError(_example(setting))
+
+
+def _text(node: Node) -> str:
+    if not isinstance(node, Scalar):
+        raise ValueError("every item must be a text.")
+    return node.text.value
+
+
+def _scalar(setting: Setting, text: str) -> object:
+    try:
+        match setting.kind:
+            case Kind.BOOL:
+                return read_bool(text)
+            case Kind.INTEGER:
+                return read_integer(text)
+            case Kind.NUMBER:
+                return float(text)
+    except ValueError:
+        raise ValueError(_example(setting)) from None
+    if setting.choices and text.lower() not in setting.choices:
+        near = get_close_matches(text.lower(), setting.choices, n=1)
+        hint = f"; did you mean `{near[0]}`?" if near else "."
+        raise ValueError(f"it is one of {_listed(setting.choices)}{hint}")
+    return text.lower() if setting.choices else text
+
+
+def _example(setting: Setting) -> str:
+    key = setting.name.rpartition(".")[2]
+    match setting.kind:
+        case Kind.TEXTS:
+            return f"write `{key}: [first, second]`."
+        case Kind.TEXT_MAP:
+            return f"write `{key}:` and below it `name: text` lines."
+        case Kind.BOOL:
+            return f"write `{key}: true` or `{key}: false`."
+        case Kind.INTEGER | Kind.NUMBER:
+            return f"write a number, for example `{key}: {setting.default}`."
+        case _:
+            return f"write `{key}: text`."
+
+
+def _listed(words: tuple[str, ...] | list[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)

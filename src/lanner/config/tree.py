@@ -1,0 +1,195 @@
+"""Settings as a tree that knows where everything stands, with environment variables filled in.
+
+In: YAML nodes. Out: `Scalar`, `Items` and `Section` nodes, which overrides and included files may still change.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from lanner import yamltext
+from lanner.diagnostics.source import Span, Text
+
+
+@dataclass(slots=True)
+class Scalar:
+    """A single value. `quoted`: it is text, whatever it looks like; `empty`: it is the null of YAML."""
+
+    text: Text
+    span: Span
+    quoted: bool = False
+    empty: bool = False
+
+
+@dataclass(slots=True)
+class Items:
+    """A list."""
+
+    items: list[Node]
+    span: Span
+
+
+@dataclass(slots=True)
+class Entry:
+    """A key of a section and its value."""
+
+    key: Span
+    value: Node
+
+
+@dataclass(slots=True)
+class Section:
+    """A mapping, keys in the order of the file."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    span: Span | None = None
+
+
+Node: TypeAlias = "Scalar | Items | Section"
+
+
+class TreeError(Exception):
+    """A tree that settings cannot have."""
+
+    def __init__(self, message: str, span: Span, help: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.span = span
+        self.help = help
+
+
+def build(node: yamltext.Node, environ: Mapping[str, str] | None) -> Node:
+    """The tree of a YAML node; the first of equal keys holds, as in Falco. Variables are filled into values, not keys;
+    `environ` None leaves them as they are. Raises TreeError for a key that is no text.
+    """
+    return _Builder(environ).build(node)
+
+
+class _Builder:
+    """Nodes nest at most as deep as yamltext allows, so this may recurse; what an alias names is built once."""
+
+    def __init__(self, environ: Mapping[str, str] | None) -> None:
+        self._environ = environ
+        self._built: dict[int, Node] = {}
+
+    def build(self, node: yamltext.Node) -> Node:
+        found = self._built.get(id(node))
+        if found is None:
+            found = self._built[id(node)] = self._build(node)
+        return found
+
+    def _build(self, node: yamltext.Node) -> Node:
+        match node:
+            case yamltext.SequenceNode():
+                return Items([self.build(item) for item in node.items], node.span)
+            case yamltext.MappingNode():
+                section = Section(span=node.span)
+                for key, value in node.pairs:
+                    if not isinstance(key, yamltext.Scalar):
+                        raise TreeError("a key must be a text", key.span, "write `name: value`.")
+                    section.entries.setdefault(key.value, Entry(key.span, self.build(value)))
+                return section
+            case yamltext.Scalar():
+                text = node.text()
+                if self._environ is not None:
+                    text = expand(text, self._environ)
+                return Scalar(text, node.span, bool(node.style), node.is_null)
+
+
+def expand(text: Text, environ: Mapping[str, str]) -> Text:
+    """`${NAME}` replaced by the variable, by nothing if there is none; `$${NAME}` stands for `${NAME}`.
+
+    What a variable holds is not looked at again. The characters of a variable stand where its `${` stands.
+    """
+    value = text.value
+    if "${" not in value:
+        return text
+    pieces: list[str] = []
+    origins: list[int] = []
+    position = 0
+    while position < len(value):
+        dollar = value.find("$", position)
+        dollar = len(value) if dollar < 0 else dollar
+        pieces.append(value[position:dollar])
+        origins.extend(range(position, dollar))
+        position = dollar
+        closing = value.find("}", dollar)
+        if closing >= 0 and value.startswith("$${", dollar):
+            pieces.append(value[dollar + 1 : closing + 1])
+            origins.extend(range(dollar + 1, closing + 1))
+            position = closing + 1
+        elif closing >= 0 and value.startswith("${", dollar):
+            replacement = valid_text(environ.get(value[dollar + 2 : closing], ""))
+            pieces.append(replacement)
+            origins.extend([dollar] * len(replacement))
+            position = closing + 1
+        elif dollar < len(value):
+            pieces.append("$")
+            origins.append(dollar)
+            position += 1
+    places = [text.span(origin, origin + 1).start for origin in (*origins, len(value))]
+    return Text.at("".join(pieces), text.span(0, 1).source, places)
+
+
+def valid_text(text: str) -> str:
+    """The text of a variable or argument; bytes that are no UTF-8, which Python keeps as surrogates, become U+FFFD."""
+    return text.encode(errors="surrogateescape").decode(errors="replace")
+
+
+_INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_TRUE = frozenset(("true", "yes", "on", "y"))
+_FALSE = frozenset(("false", "no", "off", "n"))
+
+
+def read_bool(text: str) -> bool:
+    """A truth value as yaml-cpp reads it: true, yes, on, y and their opposites, lower, Capitalised or UPPER.
+
+    Raises ValueError for anything else.
+    """
+    word = text.lower()
+    if text in (word, word.capitalize(), word.upper()):
+        if word in _TRUE:
+            return True
+        if word in _FALSE:
+            return False
+    raise ValueError(text)
+
+
+def read_integer(text: str) -> int:
+    """A whole number from 0, decimal or hexadecimal. Raises ValueError for anything else."""
+    if not text.isascii():
+        raise ValueError(text)
+    number = int(text, 16) if text[:2].lower() == "0x" else int(text)
+    if number < 0 or "_" in text:
+        raise ValueError(text)
+    return number
+
+
+def plain(node: Node) -> object:
+    """The tree as plain dicts, lists, texts, numbers, truth values and None."""
+    match node:
+        case Section():
+            return {key: plain(entry.value) for key, entry in node.entries.items()}
+        case Items():
+            return [plain(item) for item in node.items]
+        case Scalar():
+            return _plain_scalar(node)
+
+
+def _plain_scalar(node: Scalar) -> object:
+    text = node.text.value
+    if node.empty:
+        return None
+    if node.quoted:
+        return text
+    if text in ("true", "True", "TRUE"):
+        return True
+    if text in ("false", "False", "FALSE"):
+        return False
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    return float(text) if _NUMBER.fullmatch(text) else text

@@ -1,0 +1,154 @@
+"""Finds the few tests that an event still needs, from the shape of its request.
+
+The shape of a request is the handful of attributes that nearly every rule asks first: stage, verb, resource,
+subresource, response code. For each shape seen, all rules are specialised with its values; what is left of them, mostly
+nothing, is compiled into one function.
+
+Values that no test of any rule can tell apart are of one class, and a shape is made of classes, not of values: a
+thousand invented verbs are one shape. All caches are bounded. When one is full, an event costs the lookups of its
+values' classes more; when there are too many shapes, the function for all shapes answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any
+
+from lanner.compiler import ir
+from lanner.compiler.build import Matcher, build
+from lanner.compiler.evaluate import test_holds
+from lanner.compiler.optimize import AUDIT_ID, Facts, specialise
+from lanner.event import MISSING, AuditEvent, Missing
+from lanner.fields.paths import Attribute
+
+SHAPE: tuple[tuple[str, ...], ...] = (
+    ("stage",),
+    ("verb",),
+    ("object_ref", "resource"),
+    ("object_ref", "subresource"),
+    ("response_status", "code"),
+)
+"""Attribute paths: attributes of few values that most rules test."""
+
+MAX_VALUES = 4096
+"""Values remembered for each attribute of the shape, and shapes remembered by their values."""
+
+MAX_SHAPES = 4096
+"""Functions compiled for shapes."""
+
+RawShape = tuple[object, ...]
+
+
+class Dispatch:
+    """The functions for all shapes of one set of rules. Not for several threads at once: the caches are its own."""
+
+    def __init__(self, rules: Sequence[tuple[object, ir.Predicate]], builder: ir.Builder, first_only: bool) -> None:
+        self._rules = tuple(rules)
+        self._builder = builder
+        self._first_only = first_only
+        self._shape_of: Callable[[AuditEvent], RawShape] = attrgetter(*(".".join(path) for path in SHAPE))
+        self._classes = [_Classes(path, self._tests_on(path)) for path in SHAPE]
+        self._by_values: dict[RawShape, Matcher] = {}
+        self._by_classes: dict[tuple[str | Missing, ...], Matcher] = {}
+        self._by_rest: dict[tuple[ir.Predicate, ...], Matcher] = {}
+        self._any_shape, self.source = self._build([predicate for _, predicate in self._rules])
+        self._no_audit_id, _ = self._function({AUDIT_ID: MISSING})
+
+    def match(self, event: AuditEvent) -> Sequence[Any]:
+        """The rules that match the event, in their order."""
+        if event.audit_id is MISSING:
+            return self._no_audit_id(event)
+        shape = self._shape_of(event)
+        matcher = self._by_values.get(shape)
+        if matcher is None:
+            matcher = self._matcher(shape)
+        return matcher(event)
+
+    def match_any_shape(self, event: AuditEvent) -> Sequence[Any]:
+        """The same answer without looking at the shape."""
+        return (self._no_audit_id if event.audit_id is MISSING else self._any_shape)(event)
+
+    def source_for(self, event: AuditEvent) -> str:
+        """The source of the function that answers for events of this shape."""
+        if event.audit_id is MISSING:
+            return self._function({AUDIT_ID: MISSING})[1]
+        facts = dict(zip(SHAPE, self._classes_of(self._shape_of(event)), strict=True))
+        return self._function(facts)[1]
+
+    def _classes_of(self, shape: RawShape) -> tuple[str | Missing, ...]:
+        return tuple(classes.representative(value) for classes, value in zip(self._classes, shape, strict=True))
+
+    def _matcher(self, shape: RawShape) -> Matcher:
+        classes = self._classes_of(shape)
+        matcher = self._by_classes.get(classes)
+        if matcher is None:
+            if len(self._by_classes) >= MAX_SHAPES:
+                return self._any_shape
+            matcher, _ = self._function(dict(zip(SHAPE, classes, strict=True)))
+            self._by_classes[classes] = matcher
+        if len(self._by_values) < MAX_VALUES:
+            self._by_values[shape] = matcher
+        return matcher
+
+    def _function(self, facts: Facts) -> tuple[Matcher, str]:
+        """The function for what is left of the rules under the facts; equal rests share one."""
+        done: dict[ir.Predicate, ir.Predicate] = {}
+        rest = tuple(specialise(predicate, facts, self._builder, done) for _, predicate in self._rules)
+        matcher = self._by_rest.get(rest)
+        source = ""
+        if matcher is None:
+            matcher, source = self._build(rest)
+            self._by_rest[rest] = matcher
+        return matcher, source
+
+    def _build(self, predicates: Sequence[ir.Predicate]) -> tuple[Matcher, str]:
+        rules = [rule for rule, _ in self._rules]
+        return build(list(zip(rules, predicates, strict=True)), self._first_only)
+
+    def _tests_on(self, path: tuple[str, ...]) -> list[ir.Test]:
+        """All distinct tests that ask this attribute and nothing else of an event."""
+        tests: dict[ir.Test, None] = {}
+        for _, predicate in self._rules:
+            for test in ir.tests_of(predicate):
+                fields = [value.field for value in ir.values_of(test) if isinstance(value, ir.FieldValue)]
+                if fields and all(isinstance(f.getter, Attribute) and f.getter.path == path for f in fields):
+                    tests[test] = None
+        return list(tests)
+
+
+class _Classes:
+    """Sorts the values of one attribute into classes that no test can tell apart, each named by its first value."""
+
+    def __init__(self, path: tuple[str, ...], tests: Sequence[ir.Test]) -> None:
+        self._read = Attribute(path)
+        self._path = path
+        self._tests = tests
+        self._by_value: dict[object, str | Missing] = {}
+        self._by_answers: dict[tuple[bool, ...], str | Missing] = {}
+
+    def representative(self, value: object) -> str | Missing:
+        """A value, as fields show it, that every test answers like this one; MISSING for MISSING."""
+        found = self._by_value.get(value)
+        if found is not None:
+            return found
+        event = AuditEvent(audit_id="")
+        _put(event, self._path, value)
+        text = self._read(event)
+        if text is MISSING:
+            found = MISSING
+        else:
+            answers = tuple(test_holds(test, event) for test in self._tests)
+            found = self._by_answers.setdefault(answers, text)
+        if len(self._by_value) < MAX_VALUES:
+            self._by_value[value] = found
+        return found
+
+
+def _put(event: AuditEvent, path: tuple[str, ...], value: object) -> None:
+    """Set an attribute of an event by its path; the event's frozen parts are replaced."""
+    if len(path) == 1:
+        setattr(event, path[0], value)
+    else:
+        part = getattr(event, path[0])
+        setattr(event, path[0], type(part)(**{path[1]: value}))

@@ -1,0 +1,61 @@
+"""The engine: a ruleset and an alert format, applied to one event after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lanner.alert import Alert, AlertFormat
+from lanner.config import Config
+from lanner.engine.ruleset import Ruleset
+from lanner.event import AuditEvent
+from lanner.sources.decode import EventError, decode, decode_object
+
+
+class Engine:
+    """Evaluates events with a ruleset. Its only state is what `evt.num` and `evt.reltime` count from.
+
+    The ruleset may be replaced between two events by assigning `ruleset`.
+    """
+
+    def __init__(self, ruleset: Ruleset, config: Config | None = None) -> None:
+        self.ruleset = ruleset
+        self._format = AlertFormat.of(config or Config.default())
+        self._number = 0
+        self._start_ns = 0
+
+    def process(self, event: bytes | str | Mapping[str, Any] | AuditEvent) -> list[Alert]:
+        """The alerts of one event, given as JSON text, as a mapping like json.loads makes, or decoded.
+
+        Raises EventError, which says what is wrong, for anything that is not exactly one audit event.
+        """
+        match event:
+            case AuditEvent():
+                return self.evaluate(event)
+            case bytes() | str():
+                decoded = decode(event if isinstance(event, bytes) else event.encode(errors="replace"))
+                if decoded.malformed:
+                    raise EventError(decoded.malformed[0].reason)
+                if len(decoded.events) != 1:
+                    raise EventError(f"the text holds {len(decoded.events)} events instead of one")
+                return self.evaluate(decoded.events[0])
+            case _:
+                return self.evaluate(decode_object(event))
+
+    def evaluate(self, event: AuditEvent) -> list[Alert]:
+        """The alerts of a decoded event, in the order of the rules; usually none."""
+        self._number += 1
+        if self._number == 1:
+            self._start_ns = event.time_ns
+        if self.ruleset.counts:
+            self._count(event)
+        matches = self.ruleset.match(event)
+        if not matches:
+            return []
+        self._count(event)
+        return [Alert(rule, event, self._format) for rule in matches]
+
+    def _count(self, event: AuditEvent) -> None:
+        """Tell the event what evt.num and evt.reltime count; most events need not know."""
+        event.number = self._number
+        event.start_ns = self._start_ns

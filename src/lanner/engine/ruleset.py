@@ -1,0 +1,81 @@
+"""A set of compiled rules: immutable, shared by everything that evaluates events with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lanner.compiler import ir
+from lanner.compiler.optimize import optimize
+from lanner.engine.dispatch import Dispatch
+from lanner.engine.output_format import OutputFormat
+from lanner.event import AuditEvent
+from lanner.fields.catalog import Catalog
+from lanner.fields.generic import COUNTED
+from lanner.priority import Priority
+from lanner.rules.definitions import ResolvedRule
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledRule:
+    """A rule ready to run.
+
+    `predicate` is the condition as it was written, before any optimisation. `enabled` is what the files, the selection
+    and the minimum priority came to.
+    """
+
+    resolved: ResolvedRule
+    predicate: ir.Predicate
+    output: OutputFormat
+    enabled: bool
+
+    @property
+    def name(self) -> str:
+        return self.resolved.name
+
+    @property
+    def priority(self) -> Priority:
+        return self.resolved.priority
+
+    @property
+    def source(self) -> str:
+        return self.resolved.source
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return self.resolved.tags
+
+
+class Ruleset:
+    """All rules of one load in definition order; only the enabled ones match.
+
+    `first_only`: an event matches at most the first rule that holds (`rule_matching: first`). `counts`: some rule
+    asks how many events there were or how long ago the first one was.
+    """
+
+    def __init__(
+        self, rules: Sequence[CompiledRule], catalog: Catalog, builder: ir.Builder, first_only: bool = False
+    ) -> None:
+        self.rules = tuple(rules)
+        self.catalog = catalog
+        self.first_only = first_only
+        running = [(rule, optimize(rule.predicate, builder)) for rule in self.rules if rule.enabled]
+        self.counts = any(_counts(predicate) for _, predicate in running)
+        self._dispatch = Dispatch(running, builder, first_only)
+        self.match = self._dispatch.match
+
+    def match_without_dispatch(self, event: AuditEvent) -> Sequence[CompiledRule]:
+        """The same answer as `match` from the one function that fits every event."""
+        return self._dispatch.match_any_shape(event)
+
+    def source_for(self, event: AuditEvent) -> str:
+        """The generated Python source that answers for events of this one's shape."""
+        return self._dispatch.source_for(event)
+
+    def __len__(self) -> int:
+        return len(self.rules)
+
+
+def _counts(predicate: ir.Predicate) -> bool:
+    values = (value for test in ir.tests_of(predicate) for value in ir.values_of(test))
+    return any(isinstance(value, ir.FieldValue) and value.field.definition.name in COUNTED for value in values)

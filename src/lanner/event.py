@@ -1,0 +1,153 @@
+"""An audit event as the engine sees it.
+
+The typed attributes are what `audit.k8s.io` defines and rules ask for most. Each string attribute holds the text that
+a rule sees, except that it may contain NUL characters, which fields cut at (see fields/paths.py). Whatever the JSON
+leaves out is MISSING. The bodies of request and response stay JSON text until somebody asks.
+
+An event with unexpected types (a number for the verb, null for the user) is brought into the same form by
+sources/decode.py: scalars as their JSON text, `null` as the text null, objects and arrays as compact JSON.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from functools import cached_property
+from typing import Annotated, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+Missing: TypeAlias = UnsetType
+MISSING = UNSET
+"""The value of a field that an event does not have. Falsy, equal only to itself."""
+
+MaybeText: TypeAlias = str | UnsetType
+
+
+class User(Struct, frozen=True, gc=False):
+    """Who asked. `uid` and `extra` are read from the event's text when asked for."""
+
+    username: MaybeText = MISSING
+    groups: list[str] | UnsetType = MISSING
+
+
+class ObjectRef(Struct, frozen=True, gc=False):
+    """What was asked for."""
+
+    resource: MaybeText = MISSING
+    namespace: MaybeText = MISSING
+    name: MaybeText = MISSING
+    subresource: MaybeText = MISSING
+
+
+class ResponseStatus(Struct, frozen=True, gc=False):
+    """How it was answered. `code` is a number where it is a plain whole one from 1, else its text (-0 is not 0)."""
+
+    code: Annotated[int, msgspec.Meta(ge=1)] | str | UnsetType = MISSING
+    reason: MaybeText = MISSING
+
+
+class Surroundings:
+    """What an event carries besides its JSON; never decoded from it.
+
+    `raw`: the JSON text of the event. `number`: counts the events of an engine, from 1. `start_ns`: the time of the
+    engine's first event.
+    """
+
+    raw: bytes
+    number: int
+    start_ns: int
+    stage_timestamp: MaybeText
+    timestamp: MaybeText
+
+    @cached_property
+    def time_ns(self) -> int:
+        """The event's own time in nanoseconds since 1970: its stageTimestamp, in old versions its timestamp.
+
+        Raises ValueError for an event that was made by hand and has no readable time; sources/decode.py makes none.
+        """
+        text = self.timestamp if self.stage_timestamp is MISSING else self.stage_timestamp
+        time = None if text is MISSING else parse_time(text)
+        if time is None:
+            raise ValueError(f"the event has no readable time: `{text}`")
+        return time
+
+
+NOBODY = User()
+NOTHING = ObjectRef()
+NO_STATUS = ResponseStatus()
+
+
+class AuditEvent(Struct, Surroundings, dict=True, rename="camel"):
+    """One audit event. Attributes are the JSON keys in snake case."""
+
+    kind: MaybeText = MISSING
+    api_version: MaybeText = MISSING
+    level: MaybeText = MISSING
+    audit_id: MaybeText = msgspec.field(default=MISSING, name="auditID")
+    stage: MaybeText = MISSING
+    request_uri: MaybeText = msgspec.field(default=MISSING, name="requestURI")
+    verb: MaybeText = MISSING
+    user: User = NOBODY
+    impersonated_user: User = NOBODY
+    source_ips: list[str] | UnsetType = msgspec.field(default=MISSING, name="sourceIPs")
+    user_agent: MaybeText = MISSING
+    object_ref: ObjectRef = NOTHING
+    response_status: ResponseStatus = NO_STATUS
+    request_object: Raw | UnsetType = MISSING
+    response_object: Raw | UnsetType = MISSING
+    annotations: dict[str, str] | UnsetType = MISSING
+    request_received_timestamp: MaybeText = MISSING
+    stage_timestamp: MaybeText = MISSING
+    timestamp: MaybeText = MISSING
+
+
+_TIME = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{1,2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]+))?"
+    r"(?:Z|([+-])([0-9]{2}):([0-9]{2}))"
+)
+
+
+def is_time(text: str) -> bool:
+    """Whether `parse_time` reads the text; cheap for times as the API server writes them."""
+    try:
+        # fromisoformat checks digits and ranges in C. Shape and length rule out what else it accepts: other
+        # separators, calendar weeks, anything at all behind six digits of a fraction.
+        if text[4:20:3] == "--T::." and text[26:] == "Z" and datetime.fromisoformat(text):
+            return True
+    except ValueError:
+        pass
+    return parse_time(text) is not None
+
+
+def parse_time(text: str) -> int | None:
+    """Nanoseconds since 1970 of an RFC 3339 time; None for any other text.
+
+    Reads what Go's time.Parse reads for RFC3339Nano: besides the standard, an hour of one digit, a comma before the
+    fraction, fractions of any length (cut behind nanoseconds) and offsets up to 24:60; no leap second, no lower case.
+    """
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second = (int(part) for part in match.group(1, 2, 3, 4, 5, 6))
+    fraction, sign, offset_hours, offset_minutes = match.group(7, 8, 9, 10)
+    if hour > 23 or minute > 59 or second > 59:
+        return None
+    try:
+        # The calendar repeats every 400 years; Python's begins with the year 1, Go's with 0.
+        days = date(year or 400, month, day).toordinal() - _EPOCH_DAY - (0 if year else _DAYS_IN_400_YEARS)
+    except ValueError:
+        return None
+    seconds = days * 86400 + hour * 3600 + minute * 60 + second
+    if sign is not None:
+        offset = int(offset_hours) * 3600 + int(offset_minutes) * 60
+        if int(offset_hours) > 24 or int(offset_minutes) > 60:
+            return None
+        seconds -= offset if sign == "+" else -offset
+    nanoseconds = int(fraction[:9].ljust(9, "0")) if fraction else 0
+    return seconds * 1_000_000_000 + nanoseconds
+
+
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_DAYS_IN_400_YEARS = 146_097

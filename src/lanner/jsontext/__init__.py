@@ -1,0 +1,1 @@
+"""JSON as text: values looked up without decoding the whole, and read where a strict decoder refuses."""

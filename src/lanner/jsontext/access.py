@@ -1,0 +1,171 @@
+"""The one door to JSON text that is not decoded: objects, arrays and values, as texts.
+
+msgspec reads them; what it refuses, the scanner reads.
+
+A JSON text is bytes, a memoryview or a msgspec.Raw, with or without blanks around it. What these functions hand out are
+JSON texts again (without blanks around them) or str. Every str is valid Unicode: invalid UTF-8 and lone surrogate
+escapes become U+FFFD. Numbers keep their spelling. Of equal keys in an object the last one wins, as in the API server.
+
+msgspec raises DecodeError for lone surrogates, UnicodeDecodeError for invalid UTF-8 in a decoded string and
+RecursionError for deep nesting, even in parts that it only skips; each of them means: ask the scanner.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import msgspec
+from msgspec import DecodeError, Raw, ValidationError
+
+from lanner.jsontext.scanner import ScanError, expect_end, scan_elements, scan_members, skip_blanks, validate
+
+JSONText: TypeAlias = bytes | memoryview | Raw
+
+REFUSED = (DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for texts that the scanner may still read."""
+
+_BLANKS = b" \t\r\n"
+_OBJECT, _ARRAY, _STRING = b'{["'
+
+_decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_decode_elements = msgspec.json.Decoder(list[Raw]).decode
+_decode_string = msgspec.json.Decoder(str).decode
+_format = msgspec.json.format
+
+_tokens = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^" \t\r\n]++').findall
+_unescape = re.compile(r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.))").sub
+_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_REPLACEMENT = "\ufffd"
+
+
+class JSONError(ValueError):
+    """A text is not JSON, not even for the scanner. `position`: the byte where it breaks; `reason`: why, in words."""
+
+    def __init__(self, error: ScanError) -> None:
+        super().__init__(str(error))
+        self.reason = error.reason
+        self.position = error.position
+
+
+def members(text: JSONText) -> Mapping[str, JSONText] | None:
+    """The values of an object by key, in the order in which the keys came first; None if the text is not an object.
+
+    Raises JSONError for an object that is not JSON.
+    """
+    try:
+        return _decode_members(text)
+    except ValidationError:
+        return None
+    except REFUSED:
+        pass
+    data = bytes(text)
+    start = skip_blanks(data)
+    if data[start : start + 1] != b"{":
+        return None
+    try:
+        found = {}
+        end = start + 1
+        for key, begin, end in scan_members(data, start):
+            found[string_text(key)] = data[begin:end]
+        expect_end(data, skip_blanks(data, end) + 1)
+    except ScanError as error:
+        raise JSONError(error) from None
+    return found
+
+
+def elements(text: JSONText) -> Sequence[JSONText] | None:
+    """The elements of an array; None if the text is not an array. Raises JSONError for an array that is not JSON."""
+    try:
+        return _decode_elements(text)
+    except ValidationError:
+        return None
+    except REFUSED:
+        pass
+    data = bytes(text)
+    start = skip_blanks(data)
+    if data[start : start + 1] != b"[":
+        return None
+    try:
+        found = []
+        end = start + 1
+        for begin, end in scan_elements(data, start):
+            found.append(data[begin:end])
+        expect_end(data, skip_blanks(data, end) + 1)
+    except ScanError as error:
+        raise JSONError(error) from None
+    return found
+
+
+def as_text(text: JSONText) -> str:
+    """What a rule sees of a JSON value: a string without quotes and escapes, anything else as compact JSON.
+
+    Not cut at a NUL character. Raises JSONError for a string, object or array that is not JSON.
+    """
+    data = bytes(text).strip(_BLANKS)
+    if data[:1] == b'"':
+        return string_text(data)
+    if data[:1] in (b"{", b"["):
+        data = compact(data)
+    return data.decode("utf-8", "replace")
+
+
+def string_text(text: bytes) -> str:
+    """The characters of a JSON string (quotes included in `text`, no blanks around). Raises JSONError."""
+    try:
+        return _decode_string(text)
+    except REFUSED:
+        pass
+    try:
+        validate(text)
+    except ScanError as error:
+        raise JSONError(error) from None
+    return _unescape(_unescaped, text[1:-1].decode("utf-8", "replace"))
+
+
+def compact(text: JSONText) -> bytes:
+    """The same JSON without the blanks outside strings; all spellings stay. Raises JSONError."""
+    data = bytes(text)
+    try:
+        return _format(data, indent=-1)
+    except REFUSED:
+        pass
+    try:
+        validate(data)
+    except ScanError as error:
+        raise JSONError(error) from None
+    return b"".join(_tokens(data))
+
+
+def is_object(text: JSONText) -> bool:
+    """Whether the text, which is JSON, is an object."""
+    return _first_byte(text) == _OBJECT
+
+
+def is_array(text: JSONText) -> bool:
+    """Whether the text, which is JSON, is an array."""
+    return _first_byte(text) == _ARRAY
+
+
+def is_string(text: JSONText) -> bool:
+    """Whether the text, which is JSON, is a string."""
+    return _first_byte(text) == _STRING
+
+
+def _first_byte(text: JSONText) -> int | None:
+    for byte in memoryview(text):
+        if byte not in _BLANKS:
+            return byte
+    return None
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    """The character of one escape; a pair of surrogate escapes is one character, a lone one is U+FFFD."""
+    high, low, code, letter = match.groups()
+    if high is not None:
+        return chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + (int(low, 16) - 0xDC00))
+    if code is not None:
+        point = int(code, 16)
+        return _REPLACEMENT if 0xD800 <= point <= 0xDFFF else chr(point)
+    return _ESCAPES.get(letter, letter)

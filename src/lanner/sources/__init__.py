@@ -1,0 +1,1 @@
+"""Where audit events come from: one module per kind of source."""

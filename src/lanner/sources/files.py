@@ -1,0 +1,328 @@
+"""Files, folders, patterns and standard input, read as JSON texts in constant memory.
+
+Plain, gzip and zstd (also several members or frames in a row), told apart by their first bytes. A file holds JSON
+lines, or texts that span lines: a pretty-printed list, or pretty-printed events one behind the other. Which of the two
+shows in the first line that is not blank: if more text could make it JSON, texts span lines.
+
+A text (a line, or one document) may have MAX_TEXT bytes. Of a longer one the beginning is given, which decode then
+reports as malformed; the events of a list up to there still count.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from io import BufferedReader
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple, TypeAlias, cast
+
+import zstandard
+
+from lanner.jsontext.scanner import ScanError, expect_end, skip_blanks, skip_value
+
+MAX_TEXT = 256 * 1024 * 1024
+"""The most bytes of one JSON text."""
+
+STDIN = "-"
+
+Chunk: TypeAlias = tuple[int, bytes, int]
+"""The line a JSON text begins in (from 1), the text, and how many bytes of the file (on disk) were read so far.
+
+A plain tuple, since there is one for every event.
+"""
+
+_Block: TypeAlias = tuple[bytes, int]
+_READ = 256 * 1024
+_ZSTD_STEP = 4096  # bytes fed at once: what comes out of them is at most some 130 MB, whatever the ratio
+_GZIP_MAGIC = b"\x1f\x8b"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZSTD_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18").match
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_NEAR_END = 16  # a token that is cut off by the end of what was read breaks no further than this from the end
+_line_opens_container = re.compile(rb"^[\[{]", re.MULTILINE).search
+
+
+class InputError(Exception):
+    """There is nothing to read, or reading fails. The message names the file."""
+
+
+class Input(NamedTuple):
+    """One file, or standard input (path None). `size`: bytes on disk, None where that is not known."""
+
+    name: str
+    path: Path | None
+    size: int | None
+
+    def chunks(self, limit: int = MAX_TEXT) -> Iterator[Chunk]:
+        """The JSON texts in order; blank lines are left out.
+
+        Raises InputError if the file cannot be opened or read, or is compressed and damaged or cut short; it has given
+        everything before that place by then.
+        """
+        content = _Content(_decompressed(self._read(), self.name))
+        yield from _texts(content, limit)
+        if content.failure is not None:
+            raise content.failure
+
+    def _read(self) -> Iterator[_Block]:
+        """The bytes as they are on disk."""
+        position = 0
+        try:
+            if self.path is None:
+                stdin = cast(BufferedReader, sys.stdin.buffer)
+                while data := stdin.read1(_READ):
+                    position += len(data)
+                    yield data, position
+                return
+            with self.path.open("rb", buffering=0) as file:
+                while data := file.read(_READ):
+                    position += len(data)
+                    yield data, position
+        except OSError as error:
+            raise InputError(f"cannot read `{self.name}`: {error.strerror}") from error
+
+
+def expand(arguments: Sequence[str]) -> list[Input]:
+    """What the arguments name: `-` is standard input, a folder all files below it, anything not there a pattern.
+
+    The files of a folder or pattern come by modification time, then by name. Names that begin with a dot are left out
+    of folders. Raises InputError for an argument that names nothing.
+    """
+    inputs: list[Input] = []
+    for argument in arguments:
+        if argument == STDIN:
+            inputs.append(Input("standard input", None, None))
+            continue
+        try:
+            inputs.extend(_input(path) for path in _paths(argument))
+        except OSError as error:
+            raise InputError(f"cannot read `{error.filename or argument}`: {error.strerror}") from error
+    return inputs
+
+
+def _paths(argument: str) -> list[Path]:
+    path = Path(argument)
+    if path.is_dir():
+        files = _files_below(path)
+        if not files:
+            raise InputError(f"the folder `{argument}` holds no files")
+        return files
+    if path.exists():
+        return [path]
+    if not glob.has_magic(argument):
+        raise InputError(f"there is no file or folder `{argument}`")
+    found: set[Path] = set()
+    for match in map(Path, glob.glob(argument, recursive=True)):  # noqa: PTH207 - Path.glob knows no absolute patterns
+        found.update(_files_below(match) if match.is_dir() else (match,))
+    if not found:
+        raise InputError(f"no file matches `{argument}`")
+    return sorted(found, key=_age)
+
+
+def _files_below(folder: Path) -> list[Path]:
+    files: list[Path] = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files.extend(Path(parent, name) for name in names if not name.startswith("."))
+    return sorted((file for file in files if file.is_file()), key=_age)
+
+
+def _age(path: Path) -> tuple[int, Path]:
+    return path.stat().st_mtime_ns, path
+
+
+def _input(path: Path) -> Input:
+    return Input(str(path), path, path.stat().st_size if path.is_file() else None)
+
+
+def _decompressed(blocks: Iterator[_Block], name: str) -> Iterator[_Block]:
+    """The bytes of the content, whatever the compression."""
+    first = b""
+    position = 0
+    for data, position in blocks:  # noqa: B007 - used behind the loop
+        first += data
+        if len(first) >= len(_ZSTD_MAGIC):
+            break
+    blocks = chain([(first, position)], blocks)
+    if first.startswith(_GZIP_MAGIC):
+        return _gunzipped(blocks, name)
+    if first.startswith(_ZSTD_MAGIC) or _ZSTD_SKIPPABLE(first):
+        return _unzstded(blocks, name)
+    return blocks
+
+
+def _gunzipped(blocks: Iterator[_Block], name: str) -> Iterator[_Block]:
+    member = None
+    try:
+        for data, position in blocks:
+            while data:
+                if member is None:
+                    data = data.lstrip(b"\0")  # padding between and behind members
+                    if not data:
+                        break
+                    member = zlib.decompressobj(wbits=31)
+                yield member.decompress(data, _READ * 4), position
+                data = member.unconsumed_tail
+                if member.eof:
+                    data = member.unused_data
+                    member = None
+    except zlib.error as error:
+        raise InputError(f"`{name}` is damaged: {error}") from error
+    if member is not None:
+        raise InputError(f"`{name}` is cut short: its compressed data ends too early")
+
+
+def _unzstded(blocks: Iterator[_Block], name: str) -> Iterator[_Block]:
+    decompressor = zstandard.ZstdDecompressor()
+    frame = None
+    try:
+        for block, position in blocks:
+            for start in range(0, len(block), _ZSTD_STEP):
+                data = block[start : start + _ZSTD_STEP]
+                while data:
+                    frame = frame or decompressor.decompressobj()
+                    yield frame.decompress(data), position
+                    data = b""
+                    if frame.eof:
+                        data = frame.unused_data
+                        frame = None
+    except zstandard.ZstdError as error:
+        raise InputError(f"`{name}` is damaged: {error}") from error
+    if frame is not None:
+        raise InputError(f"`{name}` is cut short: its compressed data ends too early")
+
+
+class _Content:
+    """A file's content, block by block. Where reading fails the content ends; `failure` then says why."""
+
+    def __init__(self, blocks: Iterator[_Block]) -> None:
+        self._blocks = blocks
+        self._returned = b""
+        self.position = 0
+        self.failure: InputError | None = None
+
+    def read(self) -> bytes:
+        """The next block; empty at the end."""
+        if self._returned:
+            data, self._returned = self._returned, b""
+            return data
+        try:
+            for data, position in self._blocks:
+                self.position = position
+                if data:
+                    return data
+        except InputError as error:
+            self.failure = error
+        return b""
+
+    def put_back(self, data: bytes) -> None:
+        """Let `read` give this first. Nothing else may be put back at the time."""
+        self._returned = data
+
+
+def _texts(content: _Content, limit: int) -> Iterator[Chunk]:
+    """The texts of a file's content, after a look at the first line."""
+    number = 1
+    data = content.read().removeprefix(_BYTE_ORDER_MARK)
+    while data and data.isspace():
+        number += data.count(b"\n")
+        data = content.read()
+    start = skip_blanks(data)
+    number += data.count(b"\n", 0, start)
+    parts = [data[start:]]
+    size = len(parts[0])
+    while b"\n" not in parts[-1] and size <= limit and (data := content.read()):
+        parts.append(data)
+        size += len(data)
+    beginning = b"".join(parts)
+    content.put_back(beginning)
+    if _goes_on(beginning.partition(b"\n")[0]):
+        return _spanning(content, limit, number)
+    return _lines(content, limit, number)
+
+
+def _goes_on(line: bytes) -> bool:
+    """Whether the line is the beginning of a JSON text that ends in a later line."""
+    if line[:1] not in (b"{", b"["):
+        return False
+    try:
+        expect_end(line, skip_value(line, 0))
+    except ScanError as error:
+        return error.incomplete
+    return False
+
+
+def _lines(content: _Content, limit: int, number: int) -> Iterator[Chunk]:
+    """One text a line; `number` is that of the first."""
+    parts: list[bytes] = []  # of a line that goes on in the next block
+    size = 0
+    while block := content.read():
+        position = content.position
+        lines = block.split(b"\n")
+        last = lines.pop()
+        if lines and parts:
+            lines[0] = b"".join([*parts, lines[0][: limit - size]])
+            parts = []
+            size = 0
+        for line in lines:
+            if line and not line.isspace():
+                yield number, line, position
+            number += 1
+        if size < limit:
+            parts.append(last[: limit - size])
+            size += len(parts[-1])
+    line = b"".join(parts)
+    if line and not line.isspace():
+        yield number, line, content.position
+
+
+def _spanning(content: _Content, limit: int, number: int) -> Iterator[Chunk]:
+    """Texts that span lines, one behind the other; `number` is the first line's.
+
+    A text that is not JSON ends before the next line that opens an object or array, behind the place where it breaks;
+    from there on it may be JSON lines again (a file whose first line was cut off).
+    """
+    text = b""
+    more = True
+    while True:
+        start = skip_blanks(text)
+        number += text.count(b"\n", 0, start)
+        text = text[start:]
+        if not text:
+            text = content.read()
+            if not text:
+                return
+            continue
+        resume = None
+        try:
+            end = size = skip_value(text, 0)
+        except ScanError as error:
+            if more and len(text) <= limit and (error.incomplete or error.position > len(text) - _NEAR_END):
+                text, more = _longer(text, content)
+                continue
+            if error.position < len(text):
+                resume = _line_opens_container(text, max(1, text.rfind(b"\n", 0, error.position) + 1))
+            end = len(text) if resume is None else resume.start()
+            size = min(end, limit)
+        yield number, text[:size].rstrip(), content.position
+        number += text.count(b"\n", 0, end)
+        text = text[end:]
+        if resume is not None and not _goes_on(text.partition(b"\n")[0]):
+            content.put_back(text)
+            yield from _lines(content, limit, number)
+            return
+
+
+def _longer(text: bytes, content: _Content) -> tuple[bytes, bool]:
+    """The text with as much again behind it (all trials then take linear time in sum); and whether there was more."""
+    parts = [text]
+    wanted = max(len(text), _READ)
+    while wanted > 0 and (data := content.read()):
+        parts.append(data)
+        wanted -= len(data)
+    return b"".join(parts), len(parts) > 1

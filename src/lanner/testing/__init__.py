@@ -1,0 +1,1 @@
+"""Rules under test: the format of test cases, and what runs them."""

@@ -1,0 +1,104 @@
+"""`lanner check`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import RULES, Lanner
+
+MISSPELT = RULES.replace("condition: writes", "condition: write")
+
+
+def test_a_good_file(lanner: Lanner, rules_file: Path) -> None:
+    """Good files are told to be good."""
+    result = lanner("check", rules_file)
+    assert result.code == 0
+    assert result.stdout == f"{rules_file}: ok\n"
+
+
+def test_a_misspelt_macro_is_shown_at_its_place(lanner: Lanner, tmp_path: Path) -> None:
+    """The message has code, file, line, column, a caret under the word, and the name that was meant."""
+    path = tmp_path / "rules.yaml"
+    path.write_text(MISSPELT)
+    result = lanner("check", path)
+    assert result.code == 1
+    assert "LOAD_ERR_VALIDATE" in result.stdout
+    assert f"{path}:6:14" in result.stdout
+    assert "`writes`" in result.stdout
+    lines = result.stdout.splitlines()
+    (number,) = [n for n, line in enumerate(lines) if "condition: write and" in line]
+    assert lines[number + 1].index("^") == lines[number].index("write and")
+    assert lines[-1] == f"{path}: invalid, 1 error"
+
+
+def test_warnings_are_allowed(lanner: Lanner, tmp_path: Path) -> None:
+    """A warning is shown and counted, and the file stays valid."""
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES + "\n- list: nobody_asks\n  items: [a]\n")
+    result = lanner("check", path)
+    assert result.code == 0
+    assert "LOAD_UNUSED_LIST" in result.stdout
+    assert result.stdout.endswith(f"{path}: ok, 1 warning\n")
+
+
+def test_files_are_checked_together_and_one_bad_file_does_not_hide_another(lanner: Lanner, tmp_path: Path) -> None:
+    """Folders are read by name, all but hidden files; a later file sees what an earlier good one defines."""
+    (tmp_path / "1-macros.yaml").write_text("- macro: writes\n  condition: ka.verb in (create, update)\n")
+    (tmp_path / "2-bad.yaml").write_text("- macro: [\n")
+    (tmp_path / "3-rules").write_text(RULES[RULES.index("- rule") :])
+    (tmp_path / ".notes.txt").write_text("not rules")
+    result = lanner("check", tmp_path)
+    assert result.code == 1
+    verdicts = [line.split(": ")[-1] for line in result.stdout.splitlines() if line.startswith(str(tmp_path))]
+    assert [verdict.split(",")[0] for verdict in verdicts] == ["ok", "invalid", "ok"]
+
+
+@pytest.mark.parametrize("option", [["--json"], ["--format", "json"]])
+def test_json_has_the_shape_of_falco(lanner: Lanner, tmp_path: Path, option: list[str]) -> None:
+    """One result for each file, with errors and warnings by code and place; places count from 0, as in Falco."""
+    path = tmp_path / "rules.yaml"
+    path.write_text(MISSPELT)
+    result = lanner("check", path, *option)
+    assert result.code == 1
+    (file,) = json.loads(result.stdout)["falco_load_results"]
+    assert file["name"] == str(path)
+    assert file["successful"] is False
+    assert file["warnings"] == [] or file["warnings"][0]["code"].startswith("LOAD_")
+    (error,) = file["errors"]
+    assert error["code"] == "LOAD_ERR_VALIDATE"
+    place = error["context"]["locations"][-1]["position"]
+    assert (place["name"], place["line"], place["column"]) == (str(path), 5, 13)
+
+
+def test_a_configuration_is_known_by_its_content(lanner: Lanner, tmp_path: Path) -> None:
+    """A mapping is a configuration, whatever its name."""
+    path = tmp_path / "rules.yaml"
+    path.write_text("priority: loud\n")
+    result = lanner("check", path)
+    assert result.code == 1
+    assert "CONFIG_ERROR" in result.stdout
+    assert f"{path}:1:" in result.stdout
+    path.write_text("priority: warning\njson_output: true\n")
+    assert lanner("check", path).stdout == f"{path}: ok\n"
+
+
+def test_a_file_that_does_not_exist(lanner: Lanner, tmp_path: Path, rules_file: Path) -> None:
+    """It is an error of that file; the others are checked."""
+    result = lanner("check", tmp_path / "none.yaml", rules_file)
+    assert result.code == 1
+    assert "LOAD_ERR_FILE_READ" in result.stdout
+    assert f"{rules_file}: ok" in result.stdout
+
+
+def test_a_bad_configuration_ends_the_command(lanner: Lanner, tmp_path: Path, rules_file: Path) -> None:
+    """With settings that cannot be used nothing is checked."""
+    config = tmp_path / "falco.yaml"
+    config.write_text("priority: loud\n")
+    result = lanner("check", "-c", config, rules_file)
+    assert result.code == 1
+    assert "CONFIG_ERROR" in result.stderr
+    assert not result.stdout
+    assert lanner("check", "-c", tmp_path / "none.yaml", rules_file).code == 1

@@ -1,0 +1,170 @@
+"""`lanner replay`."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from tests.cli.builders import event, lines
+from tests.cli.conftest import Lanner
+
+Process = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def events_file(tmp_path: Path) -> Path:
+    """Two events that alert and one that does not."""
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(lines(event("one", number=1), event("two", "get", 2), event("three", "update", 3)))
+    return path
+
+
+def names(output: str) -> list[str]:
+    """The ConfigMaps that text alerts name."""
+    return [line.rpartition("name=")[2].rstrip(")") for line in output.splitlines()]
+
+
+def test_alerts_go_out_and_the_summary_goes_to_standard_error(
+    lanner: Lanner, rules_file: Path, events_file: Path
+) -> None:
+    """One line for each alert; alerts do not change the exit code."""
+    result = lanner("replay", "-r", rules_file, events_file)
+    assert result.code == 0
+    assert names(result.stdout) == ["one", "three"]
+    assert result.stdout.splitlines()[0].endswith(": Warning ConfigMap changed (user=alice name=one)")
+    assert result.stderr.startswith("3 events in ")
+    assert "2 alerts, 0 malformed" in result.stderr
+    assert "        2  Warning" in result.stderr
+    assert "        2  ConfigMap changed (Warning)" in result.stderr
+
+
+@pytest.mark.parametrize("options", [["--json"], ["-o", "json_output=true"]])
+def test_json_alerts(lanner: Lanner, rules_file: Path, events_file: Path, options: list[str]) -> None:
+    """JSON lines with the keys of Falco, asked for on the command line or by the configuration."""
+    result = lanner("replay", "-r", rules_file, *options, events_file)
+    first, second = (json.loads(line) for line in result.stdout.splitlines())
+    assert set(first) == {"hostname", "output", "output_fields", "priority", "rule", "source", "tags", "time"}
+    assert first["hostname"] == "test-host"
+    assert first["output_fields"]["ka.target.name"] == "one"
+    assert second["output_fields"]["ka.target.name"] == "three"
+
+
+def test_a_configuration_file(lanner: Lanner, rules_file: Path, events_file: Path, tmp_path: Path) -> None:
+    """Rules files and the form of alerts come from the configuration."""
+    config = tmp_path / "falco.yaml"
+    config.write_text(f"rules_files: [{rules_file}]\njson_output: true\njson_include_tags_property: false\n")
+    result = lanner("replay", "-c", config, events_file)
+    assert result.code == 0
+    assert ["tags" in json.loads(line) for line in result.stdout.splitlines()] == [False, False]
+
+
+def test_malformed_lines_are_counted_and_shown(lanner: Lanner, rules_file: Path, tmp_path: Path) -> None:
+    """They cost their neighbours nothing and the exit code neither; the first few are told with their places."""
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(lines(event("one"), *["{broken"] * 7, event("two", number=2)))
+    result = lanner("replay", "-r", rules_file, path)
+    assert result.code == 0
+    assert names(result.stdout) == ["one", "two"]
+    assert "2 events in " in result.stderr
+    assert "7 malformed" in result.stderr
+    assert "malformed, the first 5:" in result.stderr
+    assert result.stderr.count(f"{path}:") == 5
+
+
+def test_compressed_files_and_folders(lanner: Lanner, rules_file: Path, tmp_path: Path) -> None:
+    """Plain, gzip and zstandard files are read; a folder is read by name."""
+    folder = tmp_path / "audit"
+    folder.mkdir()
+    (folder / "a.jsonl").write_bytes(lines(event("plain")))
+    (folder / "b.jsonl.gz").write_bytes(gzip.compress(lines(event("gzip", number=2))))
+    (folder / "c.jsonl.zst").write_bytes(zstandard.compress(lines(event("zstd", number=3))))
+    assert names(lanner("replay", "-r", rules_file, folder).stdout) == ["plain", "gzip", "zstd"]
+
+
+def test_an_input_that_cannot_be_read_does_not_hide_the_others(
+    lanner: Lanner, rules_file: Path, events_file: Path, tmp_path: Path
+) -> None:
+    """A missing and a truncated file are errors with exit code 1; the rest is read."""
+    cut = tmp_path / "cut.jsonl.gz"
+    cut.write_bytes(gzip.compress(lines(*(event(f"n{os.urandom(4).hex()}", number=n) for n in range(500))))[:-2000])
+    missing = tmp_path / "missing.jsonl"
+    result = lanner("replay", "-r", rules_file, missing, cut, events_file)
+    assert result.code == 1
+    assert str(missing) in result.stderr
+    assert str(cut) in result.stderr
+    assert names(result.stdout)[-2:] == ["one", "three"]
+
+
+def test_a_bad_rules_file_does_not_silence_a_good_one(
+    lanner: Lanner, rules_file: Path, events_file: Path, tmp_path: Path
+) -> None:
+    """The error is told first, the good rules run, the exit code is 1."""
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("- rule: half\n")
+    result = lanner("replay", "-r", bad, "-r", rules_file, events_file)
+    assert result.code == 1
+    assert result.stderr.index("LOAD_ERR_YAML_VALIDATE") < result.stderr.index("3 events in ")
+    assert names(result.stdout) == ["one", "three"]
+
+
+def test_without_any_good_rules_file_nothing_is_read(lanner: Lanner, events_file: Path, tmp_path: Path) -> None:
+    """A run without a rule would find nothing, and look as if all were well."""
+    result = lanner("replay", "-r", tmp_path / "none.yaml", events_file)
+    assert result.code == 1
+    assert "LOAD_ERR_FILE_READ" in result.stderr
+    assert "there is no rule to run" in result.stderr
+    assert "events in" not in result.stderr
+
+
+def test_a_folder_of_rules(lanner: Lanner, rules_file: Path, events_file: Path) -> None:
+    """-r takes folders."""
+    assert names(lanner("replay", "-r", rules_file.parent, events_file).stdout) == ["one", "three"]
+
+
+def test_without_rules_the_shipped_ones_run(lanner: Lanner, events_file: Path) -> None:
+    """Events are read and counted under the rules that ship."""
+    result = lanner("replay", events_file)
+    assert result.code == 0
+    assert "3 events in " in result.stderr
+
+
+def test_standard_input(process: Process, rules_file: Path) -> None:
+    """`-` is standard input."""
+    run = process("replay", "-r", rules_file, "-")
+    stdout, stderr = run.communicate(lines(event("piped")))
+    assert run.returncode == 0
+    assert names(stdout.decode()) == ["piped"]
+    assert b"1 event in " in stderr
+
+
+def test_an_interrupt_ends_with_a_summary(process: Process, rules_file: Path) -> None:
+    """Ctrl-C: what was read is accounted for, and the exit code is 130."""
+    with process("replay", "-r", rules_file, "-") as run:
+        assert run.stdin is not None
+        assert run.stdout is not None
+        run.stdin.write(lines(event("first")))
+        run.stdin.flush()
+        assert run.stdout.readline().rstrip().endswith(b"name=first)")
+        run.send_signal(signal.SIGINT)
+        _, stderr = run.communicate()
+    assert run.returncode == 130
+    assert b"1 event in " in stderr
+    assert b"Traceback" not in stderr
+
+
+def test_nothing_in_an_event_reaches_the_terminal_as_a_command(
+    lanner: Lanner, rules_file: Path, tmp_path: Path
+) -> None:
+    """Escape sequences in names and in malformed lines are made visible."""
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(lines(event("\x1b[2J"), "\x1b[31m{"))
+    result = lanner("replay", "-r", rules_file, path)
+    assert "\x1b" not in result.stdout + result.stderr

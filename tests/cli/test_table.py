@@ -1,0 +1,46 @@
+"""Plain text tables."""
+
+from __future__ import annotations
+
+import pytest
+
+from lanner.cli.fields import text
+from lanner.cli.table import plural, printable, table
+from lanner.fields.k8s_catalog import k8s_audit_catalog
+
+
+@pytest.mark.parametrize(
+    ("width", "wanted"),
+    [
+        (None, ["A    BEE  C", "one  2    three"]),
+        (15, ["A    BEE  C", "one  2    three"]),
+        (14, ["A    BEE", "one  2"]),
+        (1, ["A", "one"]),
+    ],
+)
+def test_columns_that_do_not_fit_are_left_out(width: int | None, wanted: list[str]) -> None:
+    """The first column always stays."""
+    assert table(("A", "BEE", "C"), [("one", "2", "three")], width) == wanted
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [("plain é", "plain é"), ("a\nb", "a\nb"), ("\x1b[31mred", "\\x1b[31mred"), ("\u202e", "\\u202e")],
+)
+def test_nothing_that_a_terminal_obeys_gets_through(given: str, wanted: str) -> None:
+    """Control and direction characters are written as escapes; newlines stay."""
+    assert printable(given) == wanted
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(0, "0 events"), (1, "1 event"), (1234, "1,234 events")])
+def test_plural(count: int, wanted: str) -> None:
+    """One is not several."""
+    assert plural(count, "event") == wanted
+
+
+def test_fields_fit_into_80_columns() -> None:
+    """On a terminal no line is longer than it; styles take no room."""
+    import click
+
+    lines = text(list(k8s_audit_catalog()), 80)
+    assert max(len(click.unstyle(line)) for line in lines) <= 80

@@ -1,0 +1,92 @@
+"""Each pass makes the predicate it should, and none changes an answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from lanner.compiler import ir
+from lanner.compiler.lower import Lowering
+from lanner.compiler.optimize import AUDIT_ID, Facts, optimize, specialise
+from lanner.condition.parser import parse
+from lanner.diagnostics.report import Report
+from lanner.diagnostics.source import Text
+from lanner.event import MISSING
+from lanner.fields.k8s_catalog import k8s_audit_catalog
+
+CATALOG = k8s_audit_catalog()
+
+
+def lowered(condition: str, builder: ir.Builder) -> ir.Predicate:
+    predicate = Lowering(CATALOG, builder, Report()).condition(parse(Text.plain(condition)))
+    assert predicate is not None
+    return predicate
+
+
+@pytest.mark.parametrize(
+    ("condition", "cheaper"),
+    [
+        ('ka.verb glob "get"', "ka.verb = get"),
+        ('ka.verb glob "*"', "ka.verb exists"),
+        ('ka.verb glob "ge*"', "ka.verb startswith ge"),
+        ('ka.verb glob "*et"', "ka.verb endswith et"),
+        ('ka.verb glob "*e*"', "ka.verb contains e"),
+        ("ka.verb regex get", "ka.verb = get"),
+        ('ka.verb contains ""', "ka.verb exists"),
+        ("ka.verb in (get)", "ka.verb = get"),
+        ("ka.verb intersects (get, list)", "ka.verb in (get, list)"),
+        ("ka.verb = get or ka.uri = x or ka.verb in (list, watch)", "ka.verb in (get, list, watch) or ka.uri = x"),
+        ("ka.verb = get or ka.verb = get", "ka.verb = get"),
+        ("ka.req.configmap.obj contains x and ka.verb = get", "ka.verb = get and ka.req.configmap.obj contains x"),
+        ("not not ka.verb = get", "ka.verb = get"),
+    ],
+)
+def test_passes(condition: str, cheaper: str) -> None:
+    """The dear form becomes the very node of the cheap one."""
+    builder = ir.Builder()
+    assert optimize(lowered(condition, builder), builder) is optimize(lowered(cheaper, builder), builder)
+
+
+@pytest.mark.parametrize("condition", ["ka.verb in ()", "ka.user.groups intersects ()", "ka.uri pmatch ()"])
+def test_nothing_is_in_an_empty_list(condition: str) -> None:
+    """Such a test never holds."""
+    builder = ir.Builder()
+    assert optimize(lowered(condition, builder), builder) is ir.FALSE
+
+
+def test_an_empty_result_of_getopt_is_in_any_list() -> None:
+    """`in` on a list asks all values, and there may be none; so it stays."""
+    builder = ir.Builder()
+    test = lowered('getopt(ka.user.groups, "a") in ()', builder)
+    assert optimize(test, builder) is test
+
+
+VERB, USER = ("verb",), ("user", "username")
+
+
+@pytest.mark.parametrize(
+    ("condition", "facts", "rest"),
+    [
+        ("ka.verb = get and ka.uri = x", {VERB: "get"}, "ka.uri = x"),
+        ("ka.verb = get and ka.uri = x", {VERB: "list"}, None),
+        ("ka.verb != get", {VERB: MISSING}, None),
+        ("not ka.verb != get or ka.uri = x", {VERB: MISSING}, True),
+        ("tolower(ka.verb) = get", {VERB: "GET"}, True),
+        ("ka.verb = val(ka.user.name)", {VERB: "x", USER: "x"}, True),
+        ("ka.verb = val(ka.uri)", {VERB: "x"}, "ka.verb = val(ka.uri)"),
+        ("ka.verb = val(ka.uri)", {VERB: MISSING}, None),
+        ("concat(ka.verb, ka.uri) exists", {VERB: MISSING}, None),
+        ("ka.uri exists or jevt.value[/requestURI] = x", {AUDIT_ID: MISSING}, "jevt.value[/requestURI] = x"),
+        ("b64(ka.verb) exists", {VERB: "create"}, None),
+    ],
+)
+def test_specialise(condition: str, facts: Facts, rest: str | bool | None) -> None:
+    """What is known is decided; the rest stays as it was."""
+    builder = ir.Builder()
+    left = specialise(lowered(condition, builder), facts, builder, {})
+    match rest:
+        case None:
+            assert left is ir.FALSE
+        case bool():
+            assert left is ir.TRUE
+        case _:
+            assert left is lowered(rest, builder)

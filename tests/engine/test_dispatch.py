@@ -1,0 +1,132 @@
+"""Dispatch by the shape of a request: the same answers, few functions, bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from lanner.config import Config
+from lanner.diagnostics.source import SourceFile
+from lanner.engine import dispatch
+from lanner.engine.loader import load_sources
+from lanner.engine.ruleset import Ruleset
+from lanner.sources.decode import decode_object
+
+
+def ruleset(**conditions: str) -> Ruleset:
+    """One enabled rule per condition, named by its keyword."""
+    text = "".join(
+        f"- rule: {name}\n  desc: d\n  condition: {condition}\n  output: o\n  priority: INFO\n  source: k8s_audit\n"
+        for name, condition in conditions.items()
+    )
+    result = load_sources([SourceFile("rules.yaml", text)])
+    assert result.ok, result.diagnostics
+    return result.ruleset
+
+
+def event(verb: object = "get", resource: object = "pods", **more: Any) -> Any:
+    body: Mapping[str, Any] = {
+        "kind": "Event",
+        "auditID": "a",
+        "stage": "ResponseComplete",
+        "verb": verb,
+        "objectRef": {"resource": resource},
+        "stageTimestamp": "2024-01-01T00:00:00Z",
+        **more,
+    }
+    return decode_object(body)
+
+
+def names(rules: Ruleset, **of: Any) -> list[str]:
+    found = [rule.name for rule in rules.match(event(**of))]
+    assert found == [rule.name for rule in rules.match_without_dispatch(event(**of))]
+    return found
+
+
+def test_rules_match_in_definition_order() -> None:
+    """All rules that hold, in the order in which they are defined."""
+    rules = ruleset(second="ka.verb exists", first="ka.verb = get", third="ka.verb = list")
+    assert names(rules) == ["second", "first"]
+
+
+def test_values_that_no_test_tells_apart_share_a_function() -> None:
+    """A thousand invented verbs and resources end in the function of the first one."""
+    rules = ruleset(a="ka.verb = get and ka.user.name = eve", b="ka.target.resource startswith pod")
+    shapes = rules._dispatch
+    for number in range(1000):
+        assert names(rules, verb=f"v{number}", resource=f"r{number}") == []
+    assert len(shapes._by_classes) == 1
+    assert names(rules, verb="v1", resource="pods") == ["b"]
+    assert len(shapes._by_classes) == 2
+
+
+def test_overflowing_caches_change_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every cache full from the first event on, the answers stay the same."""
+    monkeypatch.setattr(dispatch, "MAX_VALUES", 2)
+    monkeypatch.setattr(dispatch, "MAX_SHAPES", 1)
+    rules = ruleset(a="ka.verb in (get, list)", b="ka.verb = list", c="not ka.target.resource contains s")
+    for _ in range(2):
+        assert names(rules, verb="get") == ["a"]
+        assert names(rules, verb="list") == ["a", "b"]
+        assert names(rules, verb="odd", resource="x") == ["c"]
+        assert names(rules, verb="odd", resource="secrets") == []
+    assert len(rules._dispatch._by_values) <= 2
+    assert len(rules._dispatch._by_classes) <= 1
+
+
+@pytest.mark.parametrize(
+    ("condition", "of", "holds"),
+    [
+        ("ka.verb = get", {"verb": "get\0x"}, True),
+        ("ka.verb = null", {"verb": None}, True),
+        ("ka.verb exists", {"objectRef": None}, True),
+        ("ka.target.resource exists", {"objectRef": None}, False),
+        ("ka.response.code = 200", {"responseStatus": {"code": 200}}, True),
+        ("ka.response.code startswith 2", {"responseStatus": {"code": 204}}, True),
+        ("ka.response.code = 2e2", {"responseStatus": {"code": "2e2"}}, True),
+        ("ka.response.code exists", {}, False),
+        ("tolower(ka.verb) = get", {"verb": "GET"}, True),
+        ("ka.verb = val(ka.target.resource)", {"verb": "pods"}, True),
+        ("ka.verb in val(ka.target.resource)", {"verb": "pods"}, True),
+        ("ka.verb = val(ka.user.name)", {"verb": "eve", "user": {"username": "eve"}}, True),
+        ("not ka.verb != val(ka.user.name)", {"verb": "eve"}, True),
+    ],
+)
+def test_what_is_decided_by_the_shape(condition: str, of: dict[str, Any], holds: bool) -> None:
+    """Attributes of the shape answer like fields do, whatever the event has in their place."""
+    assert names(ruleset(r=condition), **of) == (["r"] if holds else [])
+
+
+def test_an_event_without_audit_id_has_no_ka_fields() -> None:
+    """Only fields that need no auditID see anything of it."""
+    rules = ruleset(ka="ka.verb exists", jevt="jevt.value[/verb] = get", missing="not ka.verb exists")
+    odd = event()
+    odd.audit_id = dispatch.MISSING
+    assert [rule.name for rule in rules.match(odd)] == ["jevt", "missing"]
+    assert [rule.name for rule in rules.match_without_dispatch(odd)] == ["jevt", "missing"]
+
+
+def test_the_source_for_a_shape_holds_what_is_left() -> None:
+    """The printed function asks the user only, since the shape has decided the rest."""
+    rules = ruleset(a="ka.verb = get and ka.user.name = eve", b="ka.verb = list and ka.user.name = bob")
+    source = rules.source_for(event())
+    assert "e.user.username" in source and "'eve'" in source
+    assert "e.verb" not in source and "bob" not in source
+
+
+def test_rules_without_a_chance_cost_nothing() -> None:
+    """For a shape that no rule is for, the function has no test at all."""
+    rules = ruleset(a="ka.verb = get and ka.user.name = eve")
+    assert " if " not in rules.source_for(event(verb="watch"))
+
+
+def test_first_matching_rule_only() -> None:
+    """`rule_matching: first` stops at the first rule that holds."""
+    text = "".join(
+        f"- rule: {name}\n  desc: d\n  condition: ka.verb = {verb}\n  output: o\n  priority: INFO\n  source: k8s_audit\n"
+        for name, verb in (("one", "list"), ("two", "get"), ("three", "get"))
+    )
+    result = load_sources([SourceFile("r", text)], Config.load(None, ["rule_matching=first"]))
+    assert [rule.name for rule in result.ruleset.match(event())] == ["two"]
