@@ -21,11 +21,11 @@ import msgspec
 import zstandard
 from msgspec import Raw, Struct
 
+from lanner.decode import decode
 from lanner.diagnostics.source import SourceFile
 from lanner.engine.engine import Engine
 from lanner.engine.loader import LoadResult, load_sources
 from lanner.event import AuditEvent
-from lanner.sources.decode import decode
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"

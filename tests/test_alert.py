@@ -16,13 +16,13 @@ import yaml
 
 from lanner.alert import Alert, AlertFormat
 from lanner.config import Config
+from lanner.decode import decode
 from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import Text
 from lanner.engine.output_format import append_to_output, compile_output
 from lanner.event import AuditEvent
 from lanner.fields.k8s_catalog import k8s_audit_catalog
 from lanner.priority import Priority
-from lanner.sources.decode import decode
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 

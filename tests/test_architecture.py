@@ -18,6 +18,7 @@ ORDER = (
     "priority",
     "event",
     "jsontext",
+    "decode",
     "diagnostics",
     "yamltext",
     "condition",

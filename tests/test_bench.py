@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from bench.scenarios import Rules, generated
-from lanner.sources.decode import decode
+from lanner.decode import decode
 
 ROOT = Path(__file__).parents[1]
 

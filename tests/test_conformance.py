@@ -76,6 +76,11 @@ GOOD: dict[str, list[dict[str, Any]]] = {
             "outcome": {"errors": ["LOAD_ERR_YAML_VALIDATE: idea"], "warnings": [], "rules": []},
         },
         {
+            "id": "l4",
+            "files": ["- odd: 1\n- rule: 5\n  desc: d\n- rule: 6\n  append: true\n"],
+            "outcome": {"errors": ["LOAD_ERR_YAML_VALIDATE: idea"], "warnings": ["LOAD_UNKNOWN_ITEM"]},
+        },
+        {
             "id": "l3",
             "files": ["- required_plugin_versions: [{name: k8saudit, version: 99.0.0}]"],
             "outcome": {"errors": ["PLUGIN_REQUIREMENT"], "rules": []},
@@ -151,6 +156,14 @@ BAD: dict[str, list[dict[str, Any]]] = {
                 {"fires": {"s": ["two"]}},
             )
         )
+    ]
+    + [
+        {
+            "id": "w0",
+            "files": ["- odd: 1\n- rule: 5\n"],
+            "outcome": {"errors": ["LOAD_ERR_YAML_VALIDATE"], "warnings": []},
+        },
+        {"id": "w1", "files": [RULE], "outcome": {"errors": [], "warnings": ["LOAD_UNKNOWN_ITEM"]}},
     ],
     "field_values": [{"id": "v1", "field": "ka.user.name", "event": "two", "value": None}],
     "output_format": [

@@ -17,12 +17,12 @@ import zstandard
 
 from lanner.alert import Alert
 from lanner.config import Config
+from lanner.decode import decode
 from lanner.diagnostics.codes import Code
 from lanner.engine.engine import Engine
 from lanner.engine.loader import LoadResult, load_rules
 from lanner.event import MISSING
 from lanner.fields.k8s_catalog import k8s_audit_catalog
-from lanner.sources.decode import decode
 from tests.falco_differences import MESSAGES, is_fixed
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -5,7 +5,7 @@ a rule sees, except that it may contain NUL characters, which fields cut at (see
 leaves out is MISSING. The bodies of request and response stay JSON text until somebody asks.
 
 An event with unexpected types (a number for the verb, null for the user) is brought into the same form by
-sources/decode.py: scalars as their JSON text, `null` as the text null, objects and arrays as compact JSON.
+decode.py: scalars as their JSON text, `null` as the text null, objects and arrays as compact JSON.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Surroundings:
     def time_ns(self) -> int:
         """The event's own time in nanoseconds since 1970: its stageTimestamp, in old versions its timestamp.
 
-        Raises ValueError for an event that was made by hand and has no readable time; sources/decode.py makes none.
+        Raises ValueError for an event that was made by hand and has no readable time; decode.py makes none.
         """
         text = self.timestamp if self.stage_timestamp is MISSING else self.stage_timestamp
         time = None if text is MISSING else parse_time(text)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import linecache
 import traceback
+from collections.abc import Sequence
 
 import pytest
 
 from lanner.compiler import ir
-from lanner.compiler.build import build
+from lanner.compiler.build import Matcher
+from lanner.compiler.build import build as build_source
+from lanner.compiler.codegen import generate
 from lanner.compiler.evaluate import holds
 from lanner.compiler.lower import Lowering
 from lanner.condition.parser import parse
@@ -26,6 +29,11 @@ def lowered(*conditions: str) -> list[ir.Predicate]:
         Lowering(CATALOG, builder, Report()).condition(parse(Text.plain(condition))) for condition in conditions
     ]
     return [predicate for predicate in predicates if predicate is not None]
+
+
+def build(rules: Sequence[tuple[object, ir.Predicate]]) -> tuple[Matcher, str]:
+    source = generate(rules)
+    return build_source(source), source.text
 
 
 def event(verb: str = "get", user: str = "eve", uri: str = "/x") -> AuditEvent:

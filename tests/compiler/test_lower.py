@@ -107,7 +107,8 @@ def test_warned_of(condition: str, code: Code, help: str) -> None:
 def test_not_warned_of(condition: str) -> None:
     """What is meant as it stands gives no warning."""
     predicate, report = lower(condition)
-    assert predicate is not None and not report.diagnostics
+    assert predicate is not None
+    assert not report.diagnostics
 
 
 def test_equal_parts_are_one_node() -> None:
@@ -115,7 +116,8 @@ def test_equal_parts_are_one_node() -> None:
     predicate, _ = lower("(ka.verb = get and ka.uri = x) or not (ka.verb = get and ka.uri = x)")
     assert isinstance(predicate, ir.Any)
     first, second = predicate.children
-    assert isinstance(second, ir.Negation) and second.child is first
+    assert isinstance(second, ir.Negation)
+    assert second.child is first
 
 
 @pytest.mark.parametrize(
@@ -140,4 +142,5 @@ def test_modifiers(condition: str, kind: type) -> None:
 def test_deep_conditions() -> None:
     """A thousand levels are lowered without recursion."""
     predicate, report = lower("not (ka.uri = x or " * 499 + "ka.verb = get" + ")" * 499)
-    assert predicate is not None and not report.diagnostics
+    assert predicate is not None
+    assert not report.diagnostics

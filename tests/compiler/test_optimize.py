@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from lanner.compiler import ir
+from lanner.compiler import evaluate, ir
 from lanner.compiler.lower import Lowering
 from lanner.compiler.optimize import AUDIT_ID, Facts, optimize, specialise
 from lanner.condition.parser import parse
 from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import Text
-from lanner.event import MISSING
+from lanner.event import MISSING, AuditEvent
 from lanner.fields.k8s_catalog import k8s_audit_catalog
 
 CATALOG = k8s_audit_catalog()
@@ -44,6 +44,43 @@ def test_passes(condition: str, cheaper: str) -> None:
     """The dear form becomes the very node of the cheap one."""
     builder = ir.Builder()
     assert optimize(lowered(condition, builder), builder) is optimize(lowered(cheaper, builder), builder)
+
+
+@pytest.mark.parametrize("condition", ["jevt.rawtime exists", "evt.time exists", 'json.rawtime glob "*"'])
+def test_every_event_has_a_time(condition: str) -> None:
+    """So asking for it is no question."""
+    builder = ir.Builder()
+    assert optimize(lowered(condition, builder), builder) is ir.TRUE
+
+
+@pytest.mark.parametrize(
+    ("time", "condition", "holds"),
+    [
+        ("1970-01-01T00:00:00Z", "jevt.rawtime = 0", True),
+        ("1970-01-01T00:00:00Z", "evt.rawtime = 0", True),
+        ("2024-01-01T00:00:00Z", "jevt.rawtime = 0", False),
+        ("1999-12-31T23:00:00Z", "jevt.rawtime = 946681200000000000", True),
+        ("2000-01-01T00:00:00+01:00", "jevt.rawtime = 946681200000000000", True),
+        ("2000-01-01T00:00:00+01:00", "jevt.rawtime = 0946681200000000000", False),
+        ("2024-01-01T00:00:00Z", "evt.num = 0", False),
+    ],
+)
+def test_ways_to_say_never_are_cheap_and_exact(time: str, condition: str, holds: bool) -> None:
+    """A time is compared by its year first, and the answer stays the same."""
+    builder = ir.Builder()
+    predicate = lowered(condition, builder)
+    event = AuditEvent(audit_id="a", stage_timestamp=time)
+    event.number = 1
+    assert evaluate.holds(predicate, event) is holds
+    assert evaluate.holds(optimize(predicate, builder), event) is holds
+
+
+@pytest.mark.parametrize("condition", ["jevt.rawtime = 0", "evt.num = 0"])
+def test_ways_to_say_never_do_not_read_the_time(condition: str) -> None:
+    """Of an event of this century, the cheap part decides."""
+    builder = ir.Builder()
+    predicate = optimize(lowered(condition, builder), builder)
+    assert specialise(predicate, {("stage_timestamp",): "2024-01-01T00:00:00Z"}, builder, {}) is ir.FALSE
 
 
 @pytest.mark.parametrize("condition", ["ka.verb in ()", "ka.user.groups intersects ()", "ka.uri pmatch ()"])

@@ -8,20 +8,22 @@ from typing import Any
 import pytest
 
 from lanner.config import Config
+from lanner.decode import decode_object
 from lanner.diagnostics.source import SourceFile
 from lanner.engine import dispatch
 from lanner.engine.loader import load_sources
 from lanner.engine.ruleset import Ruleset
-from lanner.sources.decode import decode_object
+from lanner.event import MISSING
+
+
+def rules_text(**conditions: str) -> str:
+    """One rule per condition, named by its keyword."""
+    rule = "- rule: {}\n  desc: d\n  condition: {}\n  output: o\n  priority: INFO\n  source: k8s_audit\n"
+    return "".join(rule.format(name, condition) for name, condition in conditions.items())
 
 
 def ruleset(**conditions: str) -> Ruleset:
-    """One enabled rule per condition, named by its keyword."""
-    text = "".join(
-        f"- rule: {name}\n  desc: d\n  condition: {condition}\n  output: o\n  priority: INFO\n  source: k8s_audit\n"
-        for name, condition in conditions.items()
-    )
-    result = load_sources([SourceFile("rules.yaml", text)])
+    result = load_sources([SourceFile("rules.yaml", rules_text(**conditions))])
     assert result.ok, result.diagnostics
     return result.ruleset
 
@@ -103,7 +105,7 @@ def test_an_event_without_audit_id_has_no_ka_fields() -> None:
     """Only fields that need no auditID see anything of it."""
     rules = ruleset(ka="ka.verb exists", jevt="jevt.value[/verb] = get", missing="not ka.verb exists")
     odd = event()
-    odd.audit_id = dispatch.MISSING
+    odd.audit_id = MISSING
     assert [rule.name for rule in rules.match(odd)] == ["jevt", "missing"]
     assert [rule.name for rule in rules.match_without_dispatch(odd)] == ["jevt", "missing"]
 
@@ -112,8 +114,10 @@ def test_the_source_for_a_shape_holds_what_is_left() -> None:
     """The printed function asks the user only, since the shape has decided the rest."""
     rules = ruleset(a="ka.verb = get and ka.user.name = eve", b="ka.verb = list and ka.user.name = bob")
     source = rules.source_for(event())
-    assert "e.user.username" in source and "'eve'" in source
-    assert "e.verb" not in source and "bob" not in source
+    assert "e.user.username" in source
+    assert "'eve'" in source
+    assert "e.verb" not in source
+    assert "bob" not in source
 
 
 def test_rules_without_a_chance_cost_nothing() -> None:
@@ -124,9 +128,6 @@ def test_rules_without_a_chance_cost_nothing() -> None:
 
 def test_first_matching_rule_only() -> None:
     """`rule_matching: first` stops at the first rule that holds."""
-    text = "".join(
-        f"- rule: {name}\n  desc: d\n  condition: ka.verb = {verb}\n  output: o\n  priority: INFO\n  source: k8s_audit\n"
-        for name, verb in (("one", "list"), ("two", "get"), ("three", "get"))
-    )
+    text = rules_text(one="ka.verb = list", two="ka.verb = get", three="ka.verb = get")
     result = load_sources([SourceFile("r", text)], Config.load(None, ["rule_matching=first"]))
     assert [rule.name for rule in result.ruleset.match(event())] == ["two"]

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from lanner.config import Config
+from lanner.decode import decode
 from lanner.diagnostics.codes import Code
 from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import SourceFile, Text
 from lanner.engine.output_format import OutputFormat, append_to_output, compile_output
 from lanner.event import AuditEvent
 from lanner.fields.k8s_catalog import k8s_audit_catalog
-from lanner.sources.decode import decode
 
 CATALOG = k8s_audit_catalog({"team": "blue"}, hostname="here")
 

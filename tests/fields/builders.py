@@ -6,10 +6,10 @@ import json
 import re
 from typing import Any, TypeAlias
 
+from lanner.decode import decode
 from lanner.event import AuditEvent
 from lanner.fields.catalog import BoundField, Catalog
 from lanner.fields.k8s_catalog import k8s_audit_catalog
-from lanner.sources.decode import decode
 
 Found: TypeAlias = str | int | bool | list[str] | None
 """A field's value, None where it is missing."""

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import zstandard
 
+from lanner.decode import decode
 from lanner.event import MISSING, AuditEvent
 from lanner.fields.catalog import Value
-from lanner.sources.decode import decode
 from tests.fields.builders import bind
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lanner.decode import decode
 from lanner.event import MISSING, AuditEvent
 from lanner.fields.catalog import Argument, BoundField, ValueType
-from lanner.sources.decode import decode
 from tests.fields.builders import CATALOG
 
 POINTERS = (

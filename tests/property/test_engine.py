@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from lanner.decode import decode
 from lanner.diagnostics.source import SourceFile
 from lanner.engine.loader import LoadResult, load_rules, load_sources
-from lanner.sources.decode import decode
-from lanner.testing.answers import ask
+from lanner.testing.answers import Evaluators
 from lanner.testing.settings import config_of
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -167,7 +167,6 @@ def load(conditions: Sequence[str], matching: str) -> LoadResult:
 
 
 @pytest.mark.property
-@settings(deadline=None)
 @given(
     st.lists(CONDITIONS, min_size=1, max_size=4),
     st.lists(EVENTS, min_size=1, max_size=8),
@@ -177,10 +176,11 @@ def test_all_evaluators_agree(conditions: list[str], events: list[Any], matching
     """Whatever the rules and events: evaluated, compiled with dispatch, and compiled without give the same rules."""
     loaded = load(conditions, matching)
     assert loaded.ok, loaded.diagnostics
+    evaluators = Evaluators(loaded)
     for number, body in enumerate(events, 1):
         [event] = decode(msgspec.json.encode(body)).events
         event.number = number
-        answers = ask(loaded, event)
+        answers = evaluators.ask(event)
         assert answers.agree, answers.disagreement()
 
 
@@ -189,10 +189,10 @@ def test_all_evaluators_agree(conditions: list[str], events: list[Any], matching
 @pytest.mark.parametrize("matching", ["all", "first"])
 def test_all_evaluators_agree_on_recorded_events(name: str, matching: str) -> None:
     """The same with Falco's ruleset on a slice of the recorded events."""
-    loaded = load_rules([RULESET], config_of({"rule_matching": matching}))
+    evaluators = Evaluators(load_rules([RULESET], config_of({"rule_matching": matching})))
     with (DATA / name).open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as reader:
         for number, line in enumerate(islice(io.BufferedReader(reader), 0, None, 97), 1):
             [event] = decode(line).events
             event.number = number
-            answers = ask(loaded, event)
+            answers = evaluators.ask(event)
             assert answers.agree, answers.disagreement()

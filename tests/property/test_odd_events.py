@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw, Struct, structs
 
+from lanner import decode as decode_module
+from lanner.decode import decode
 from lanner.event import MISSING, AuditEvent
 from lanner.jsontext import access
 from lanner.jsontext.access import as_text, compact, elements, members
 from lanner.jsontext.scanner import ScanError, validate
-from lanner.sources import decode as decode_module
-from lanner.sources.decode import decode
 from lanner.sources.files import expand
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

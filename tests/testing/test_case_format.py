@@ -201,3 +201,12 @@ def test_evaluators_that_disagree_are_found_out(monkeypatch: pytest.MonkeyPatch)
     assert found == (
         "event 1: the evaluators do not agree: evaluated: `r`, compiled: nothing, compiled without dispatch: nothing",
     )
+
+
+def test_the_cases_of_the_documentation_hold() -> None:
+    """The examples on the page that describes the format are well-formed, and what they want comes."""
+    page = (Path(__file__).parents[2] / "docs" / "testing-rules.md").read_text("utf-8")
+    blocks = [block.partition("```")[0] for block in page.split("```yaml\n")[1:]]
+    assert len(blocks) == 2
+    for block in blocks:
+        assert problems_of(block) == ()

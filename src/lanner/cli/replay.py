@@ -14,8 +14,8 @@ from lanner.cli.loading import load, read_config
 from lanner.cli.options import config_options, rules_option
 from lanner.cli.table import printable
 from lanner.cli.tally import Tally
+from lanner.decode import decode
 from lanner.engine.engine import Engine
-from lanner.sources.decode import decode
 from lanner.sources.files import Input, InputError, expand
 
 INTERRUPTED = 130

@@ -7,22 +7,17 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any, cast
 
-from lanner.compiler import ir
-from lanner.compiler.codegen import Generator
+from lanner.compiler.codegen import Source
 from lanner.event import AuditEvent
 
 Matcher = Callable[[AuditEvent], Sequence[Any]]
 """The rules that match an event, in their order."""
 
 
-def build(rules: Sequence[tuple[object, ir.Predicate]], first_only: bool = False) -> tuple[Matcher, str]:
-    """Compile (rule, predicate) pairs into one function; also returns its source.
-
-    `first_only`: stop at the first rule that matches. The source has a linecache entry, so tracebacks show its lines.
-    """
-    source = Generator(rules, first_only).generate()
+def build(source: Source) -> Matcher:
+    """The function of a source. It has a linecache entry, so tracebacks and debuggers show its lines."""
     name = f"<lanner {blake2b(source.text.encode(), digest_size=6).hexdigest()}>"
     code = compile(source.text, name, "exec")
     linecache.cache[name] = (len(source.text), None, source.text.splitlines(keepends=True), name)
     exec(code, source.namespace)
-    return cast(Matcher, source.namespace["match"]), source.text
+    return cast(Matcher, source.namespace["match"])

@@ -64,9 +64,12 @@ class _Scope:
     tests: dict[ir.Test, str] = field(default_factory=dict)
 
 
-class Generator:
-    """Generates the source for a set of (rule, predicate)."""
+def generate(rules: Sequence[tuple[object, ir.Predicate]], first_only: bool = False) -> Source:
+    """The source for (rule, predicate) pairs; `first_only` stops at the first rule that matches."""
+    return _Generator(rules, first_only).generate()
 
+
+class _Generator:
     def __init__(self, rules: Sequence[tuple[object, ir.Predicate]], first_only: bool) -> None:
         self._rules = rules
         self._first_only = first_only

@@ -13,6 +13,7 @@ from lanner.compiler.comparisons import LISTS, SCALAR
 from lanner.compiler.evaluate import transform
 from lanner.compiler.globs import plain_parts
 from lanner.event import MISSING, Missing
+from lanner.fields.generic import RAW_TIMES, STAGE_TIMESTAMP
 from lanner.fields.paths import Attribute
 
 Pass: TypeAlias = Callable[[ir.Predicate, ir.Builder], ir.Predicate]
@@ -26,6 +27,9 @@ def optimize(predicate: ir.Predicate, builder: ir.Builder) -> ir.Predicate:
 
 
 # --- simpler tests ---------------------------------------------------------------------------------------------------
+
+_CENTURY_NS = 946_500_000 * 1_000_000_000
+"""More than a day before the year 2000."""
 
 _REGEX_SPECIAL = frozenset(".+*?^$()[]{}|\\")
 
@@ -42,8 +46,16 @@ def simplify_tests(predicate: ir.Predicate, builder: ir.Builder) -> ir.Predicate
 def _simplified(test: ir.Test, builder: ir.Builder) -> ir.Predicate:
     left, right = test.left, test.right
     match test.operator, right:
+        case "=", 0 if isinstance(left, ir.FieldValue) and left.field.definition.name == "evt.num":
+            return ir.FALSE  # events are counted from 1; `evt.num = 0` is how rules say never
+        case "=", str() | int() if _is_raw_time(left) and not _in_this_century(right):
+            # `jevt.rawtime = 0` says never, too; the year tells as much without reading the time
+            recent = builder.test("startswith", builder.field(STAGE_TIMESTAMP), "20")
+            return builder.all_of([builder.negation(recent), test])
+        case "exists", _ if isinstance(left, ir.FieldValue) and left.field.definition.always:
+            return ir.TRUE
         case (("contains" | "icontains" | "startswith" | "endswith"), ""):
-            return builder.test("exists", left)
+            return _simplified(builder.test("exists", left), builder)
         case "glob", str():
             return _simplified_glob(test, right, builder)
         case "regex", str() if _REGEX_SPECIAL.isdisjoint(right):
@@ -60,6 +72,16 @@ def _simplified(test: ir.Test, builder: ir.Builder) -> ir.Predicate:
             return test
 
 
+def _is_raw_time(value: ir.Value) -> bool:
+    return isinstance(value, ir.FieldValue) and value.field.definition.name in RAW_TIMES
+
+
+def _in_this_century(time: str | int) -> bool:
+    """Whether nanoseconds since 1970, a number or its text, can be a time written 20.., in whatever zone."""
+    text = str(time)
+    return text.isdecimal() and int(text) >= _CENTURY_NS
+
+
 def _simplified_glob(test: ir.Test, pattern: str, builder: ir.Builder) -> ir.Predicate:
     parts = plain_parts(pattern)
     match parts:
@@ -68,7 +90,7 @@ def _simplified_glob(test: ir.Test, pattern: str, builder: ir.Builder) -> ir.Pre
         case (False, text, False):
             return builder.test("=", test.left, text)
         case (_, "", _):
-            return builder.test("exists", test.left)
+            return _simplified(builder.test("exists", test.left), builder)
         case (True, text, True):
             return builder.test("contains", test.left, text)
         case (True, text, False):
@@ -202,16 +224,32 @@ def specialise(
     """What is left of a predicate when some attributes of the event are known.
 
     `done` holds the results for these facts so far; rules share their parts, so give the same one for all rules.
+    A connective is left as soon as one child decides it; children stand in the order of their cost.
     """
+    open_nodes: list[tuple[ir.Predicate, list[ir.Predicate], list[ir.Predicate]]] = []
+    node, waiting, results = predicate, [predicate], list[ir.Predicate]()
+    while True:
+        if waiting:
+            child = waiting[-1]
+            if isinstance(child, ir.Test) and child not in done:
+                done[child] = _decided(child, facts)
+            result = done.get(child)
+            if result is None:
+                open_nodes.append((node, waiting, results))
+                node, waiting, results = child, list(reversed(ir.children_of(child))), []
+                continue
+            waiting.pop()
+            results.append(result)
+            if open_nodes and result is _ABSORBING.get(type(node)):
+                waiting.clear()
+        elif open_nodes:
+            done[node] = _rebuilt(node, tuple(results), builder)
+            node, waiting, results = open_nodes.pop()
+        else:
+            return results[0]
 
-    def combine(node: ir.Predicate, children: tuple[ir.Predicate, ...]) -> ir.Predicate:
-        result = done.get(node)
-        if result is None:
-            result = _decided(node, facts) if isinstance(node, ir.Test) else _rebuilt(node, children, builder)
-            done[node] = result
-        return result
 
-    return ir.fold(predicate, combine)
+_ABSORBING: dict[type, ir.Truth] = {ir.All: ir.FALSE, ir.Any: ir.TRUE}
 
 
 def _decided(test: ir.Test, facts: Facts) -> ir.Predicate:

@@ -59,8 +59,10 @@ class Code(Enum):
         "LOAD_ERR_VALIDATE",
         Severity.ERROR,
         "error validating rule, macro, list or exception",
-        "Definitions do not fit together: an unknown macro, a change to something that does not exist, "
-        "an exception whose parts differ in number, a version that is not met.",
+        (
+            "Definitions do not fit together: an unknown macro, a change to something that does not exist, "
+            "an exception whose parts differ in number, a version that is not met."
+        ),
     )
     ERR_PLUGIN_VERSION = (
         "PLUGIN_REQUIREMENT",

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 from lanner.compiler import ir
 from lanner.compiler.build import Matcher, build
+from lanner.compiler.codegen import generate
 from lanner.compiler.evaluate import test_holds
 from lanner.compiler.optimize import AUDIT_ID, Facts, specialise
 from lanner.event import MISSING, AuditEvent, Missing
@@ -37,7 +38,10 @@ MAX_VALUES = 4096
 MAX_SHAPES = 4096
 """Functions compiled for shapes."""
 
-RawShape = tuple[object, ...]
+RawShape: TypeAlias = tuple[object, ...]
+Classes: TypeAlias = "tuple[str | Missing, ...]"
+Rest: TypeAlias = "tuple[tuple[Any, ir.Predicate], ...]"
+"""(rule, what is left of its predicate) for all rules that can still match."""
 
 
 class Dispatch:
@@ -50,10 +54,11 @@ class Dispatch:
         self._shape_of: Callable[[AuditEvent], RawShape] = attrgetter(*(".".join(path) for path in SHAPE))
         self._classes = [_Classes(path, self._tests_on(path)) for path in SHAPE]
         self._by_values: dict[RawShape, Matcher] = {}
-        self._by_classes: dict[tuple[str | Missing, ...], Matcher] = {}
-        self._by_rest: dict[tuple[ir.Predicate, ...], Matcher] = {}
-        self._any_shape, self.source = self._build([predicate for _, predicate in self._rules])
-        self._no_audit_id, _ = self._function({AUDIT_ID: MISSING})
+        self._by_classes: dict[Classes, Matcher] = {}
+        self._by_rest: dict[Rest, Matcher] = {}
+        self._rests: dict[Classes, Rest] = {(): self._rules}
+        self._any_shape = self._function(self._rules)
+        self._no_audit_id = self._function(self._specialised(self._rules, {AUDIT_ID: MISSING}))
 
     def match(self, event: AuditEvent) -> Sequence[Any]:
         """The rules that match the event, in their order."""
@@ -72,11 +77,12 @@ class Dispatch:
     def source_for(self, event: AuditEvent) -> str:
         """The source of the function that answers for events of this shape."""
         if event.audit_id is MISSING:
-            return self._function({AUDIT_ID: MISSING})[1]
-        facts = dict(zip(SHAPE, self._classes_of(self._shape_of(event)), strict=True))
-        return self._function(facts)[1]
+            rest = self._specialised(self._rules, {AUDIT_ID: MISSING})
+        else:
+            rest = self._rest(self._classes_of(self._shape_of(event)))
+        return generate(rest, self._first_only).text
 
-    def _classes_of(self, shape: RawShape) -> tuple[str | Missing, ...]:
+    def _classes_of(self, shape: RawShape) -> Classes:
         return tuple(classes.representative(value) for classes, value in zip(self._classes, shape, strict=True))
 
     def _matcher(self, shape: RawShape) -> Matcher:
@@ -85,26 +91,34 @@ class Dispatch:
         if matcher is None:
             if len(self._by_classes) >= MAX_SHAPES:
                 return self._any_shape
-            matcher, _ = self._function(dict(zip(SHAPE, classes, strict=True)))
-            self._by_classes[classes] = matcher
+            matcher = self._by_classes[classes] = self._function(self._rest(classes))
         if len(self._by_values) < MAX_VALUES:
             self._by_values[shape] = matcher
         return matcher
 
-    def _function(self, facts: Facts) -> tuple[Matcher, str]:
-        """The function for what is left of the rules under the facts; equal rests share one."""
-        done: dict[ir.Predicate, ir.Predicate] = {}
-        rest = tuple(specialise(predicate, facts, self._builder, done) for _, predicate in self._rules)
-        matcher = self._by_rest.get(rest)
-        source = ""
-        if matcher is None:
-            matcher, source = self._build(rest)
-            self._by_rest[rest] = matcher
-        return matcher, source
+    def _rest(self, classes: Classes) -> Rest:
+        """What is left of the rules for these classes of the first attributes of the shape.
 
-    def _build(self, predicates: Sequence[ir.Predicate]) -> tuple[Matcher, str]:
-        rules = [rule for rule, _ in self._rules]
-        return build(list(zip(rules, predicates, strict=True)), self._first_only)
+        It is worked out from what one attribute less leaves, which most shapes share.
+        """
+        rest = self._rests.get(classes)
+        if rest is None:
+            *before, last = classes
+            rest = self._specialised(self._rest(tuple(before)), {SHAPE[len(before)]: last})
+            self._rests[classes] = rest
+        return rest
+
+    def _specialised(self, rules: Rest, facts: Facts) -> Rest:
+        done: dict[ir.Predicate, ir.Predicate] = {}
+        rest = ((rule, specialise(predicate, facts, self._builder, done)) for rule, predicate in rules)
+        return tuple((rule, predicate) for rule, predicate in rest if predicate is not ir.FALSE)
+
+    def _function(self, rest: Rest) -> Matcher:
+        """The function for what is left of the rules; equal rests share one."""
+        matcher = self._by_rest.get(rest)
+        if matcher is None:
+            matcher = self._by_rest[rest] = build(generate(rest, self._first_only))
+        return matcher
 
     def _tests_on(self, path: tuple[str, ...]) -> list[ir.Test]:
         """All distinct tests that ask this attribute and nothing else of an event."""

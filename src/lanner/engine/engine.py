@@ -7,9 +7,9 @@ from typing import Any
 
 from lanner.alert import Alert, AlertFormat
 from lanner.config import Config
+from lanner.decode import EventError, decode, decode_object
 from lanner.engine.ruleset import Ruleset
 from lanner.event import AuditEvent
-from lanner.sources.decode import EventError, decode, decode_object
 
 
 class Engine:

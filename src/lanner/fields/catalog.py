@@ -51,7 +51,8 @@ class FieldDef:
     `bind` takes the argument (a key's text, an index in digits, or None) and returns the getter. `needs_audit_id`:
     the field has no value in an event without a top-level auditID. `json`: where the value in `output_fields` is not
     the one that conditions and texts see (evt.time is a text here and nanoseconds there), the getter of the former.
-    `digits`: a number is written with at least so many, zeros in front.
+    `digits`: a number is written with at least so many, zeros in front. `always`: every event that decode.py makes has
+    a value, so that asking whether it exists is no question.
     """
 
     name: str
@@ -63,6 +64,7 @@ class FieldDef:
     needs_audit_id: bool = False
     json: Getter | None = None
     digits: int = 1
+    always: bool = False
 
     def written(self, value: str | int | bool) -> str:
         """A value, or one of several, as texts show it."""

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lanner.event import MISSING, AuditEvent, Missing
-from lanner.fields.catalog import FieldDef, Getter, ValueType
+from lanner.fields.catalog import BoundField, FieldDef, Getter, ValueType
 from lanner.fields.nodes import document
-from lanner.fields.paths import cut
+from lanner.fields.paths import Attribute, cut
 from lanner.fields.times import SECOND, clock, date_and_clock, iso_8601
 
 SOURCE = "k8s_audit"
@@ -18,6 +18,16 @@ PLUGIN = "k8saudit"
 
 COUNTED = frozenset(("evt.num", "evt.reltime", "evt.reltime.s", "evt.reltime.ns"))
 """Fields that depend on the events before: they read `number` and `start_ns`, which the engine sets."""
+
+RAW_TIMES = frozenset(("evt.rawtime", "json.rawtime", "jevt.rawtime"))
+"""Fields that are an event's time in nanoseconds since 1970."""
+
+STAGE_TIMESTAMP = BoundField(
+    FieldDef("stageTimestamp", "The time as the event has it.", lambda _: Attribute(("stage_timestamp",))),
+    None,
+    Attribute(("stage_timestamp",)),
+)
+"""What an event's time is read from; cheap to look at, but not a field of any catalog."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +111,11 @@ def _text(name: str, description: str, getter: Getter) -> FieldDef:
 
 def _time(name: str, description: str, write: Callable[[int], str]) -> FieldDef:
     """A field that is a text for rules and messages, and nanoseconds since 1970 in output_fields."""
-    return FieldDef(name, description, lambda _: Written(write), json=time)
+    return FieldDef(name, description, lambda _: Written(write), json=time, always=True)
 
 
 def _number(name: str, description: str, type: ValueType, getter: Getter, digits: int = 1) -> FieldDef:
-    return FieldDef(name, description, lambda _: getter, type=type, digits=digits)
+    return FieldDef(name, description, lambda _: getter, type=type, digits=digits, always=type is ValueType.ABSTIME)
 
 
 def generic_fields(hostname: str) -> tuple[FieldDef, ...]:

@@ -81,6 +81,7 @@ def _family(prefix: str, note: str) -> tuple[FieldDef, ...]:
             f"{prefix}.rawtime",
             f"When the event happened, in nanoseconds since 1970, as text (stageTimestamp){note}.",
             lambda _: RawTime(),
+            always=True,
         ),
     )
 

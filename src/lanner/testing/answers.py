@@ -1,7 +1,8 @@
 """Which rules fire on an event, asked of every evaluator there is.
 
 In: the result of loading rules, and an event. Out: the names of the rules that fire, in order. The slow evaluator is
-the one to believe; the compiled ruleset with dispatch (what the engine runs) and the one without must say the same.
+the one to believe: it walks the conditions as they were lowered, before any optimisation. The compiled ruleset with
+dispatch (what the engine runs) and the one without must say the same.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from lanner.compiler import ir
 from lanner.compiler.evaluate import holds
+from lanner.compiler.lower import Lowering
+from lanner.diagnostics.report import Report
 from lanner.engine.loader import LoadResult
 from lanner.event import AuditEvent
 
@@ -33,15 +37,26 @@ class Answers(NamedTuple):
         )
 
 
-def ask(loaded: LoadResult, event: AuditEvent) -> Answers:
-    """The rules that fire on `event`, from all evaluators. `rule_matching` is the one `loaded` was loaded with."""
-    ruleset = loaded.ruleset
-    every = tuple(rule.name for rule in loaded.rules if rule.enabled and holds(rule.predicate, event))
-    return Answers(
-        every[:1] if ruleset.first_only else every,
-        tuple(rule.name for rule in ruleset.match(event)),
-        tuple(rule.name for rule in ruleset.match_without_dispatch(event)),
-    )
+class Evaluators:
+    """All evaluators of one set of rules, with the `rule_matching` it was loaded with."""
+
+    def __init__(self, loaded: LoadResult) -> None:
+        self._ruleset = loaded.ruleset
+        lowering = Lowering(loaded.ruleset.catalog, ir.Builder(), Report())
+        self._predicates: list[tuple[str, ir.Predicate]] = []
+        for rule in loaded.rules:
+            predicate = lowering.condition(rule.resolved.condition) if rule.enabled else None
+            if predicate is not None:
+                self._predicates.append((rule.name, predicate))
+
+    def ask(self, event: AuditEvent) -> Answers:
+        """The rules that fire on the event, which an engine has numbered."""
+        every = tuple(name for name, predicate in self._predicates if holds(predicate, event))
+        return Answers(
+            every[:1] if self._ruleset.first_only else every,
+            tuple(rule.name for rule in self._ruleset.match(event)),
+            tuple(rule.name for rule in self._ruleset.match_without_dispatch(event)),
+        )
 
 
 def _names(names: Sequence[str]) -> str:

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lanner.alert import Alert
+from lanner.decode import Decoded, decode
 from lanner.diagnostics.diagnostic import Diagnostic
 from lanner.engine.engine import Engine
-from lanner.engine.loader import LoadResult, load_sources
+from lanner.engine.loader import load_sources
 from lanner.event import AuditEvent
-from lanner.sources.decode import Decoded, decode
-from lanner.testing.answers import ask
+from lanner.testing.answers import Answers, Evaluators
 from lanner.testing.cases import Body, Case, JSONValue, WantedAlert, WantedDiagnostic
 from lanner.testing.settings import config_of
 
@@ -43,9 +43,10 @@ def run_case(case: Case) -> CaseResult:
         problems.append(f"wanted {case.want_malformed} malformed pieces in the events, got {malformed}")
     alerts: list[tuple[int, Alert]] = []
     engine = Engine(loaded.ruleset, config)
+    evaluators = Evaluators(loaded)
     for position, event in enumerate(events):
         found = engine.evaluate(event)
-        problems += _disagreement(loaded, event, found, position)
+        problems += _disagreement(evaluators.ask(event), found, position)
         alerts += [(position, alert) for alert in found]
     if case.want is not None:
         problems += _compare_alerts(case.want, alerts)
@@ -72,8 +73,7 @@ def _documents(text: bytes) -> list[Decoded]:
     return [decode(line) for line in lines]
 
 
-def _disagreement(loaded: LoadResult, event: AuditEvent, alerts: Sequence[Alert], position: int) -> list[str]:
-    answers = ask(loaded, event)
+def _disagreement(answers: Answers, alerts: Sequence[Alert], position: int) -> list[str]:
     if answers.agree and answers.evaluated == tuple(alert.rule for alert in alerts):
         return []
     return [f"event {position}: the evaluators do not agree: {answers.disagreement()}"]

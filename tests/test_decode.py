@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from lanner.decode import MAX_ARRAYS, EventError, decode, decode_object
 from lanner.event import MISSING
-from lanner.sources.decode import MAX_ARRAYS, EventError, decode, decode_object
 
 
 def event(name: str, more: str = "", time: str = '"2024-03-05T11:00:00.000000Z"') -> str:
