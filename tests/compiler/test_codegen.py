@@ -33,7 +33,7 @@ def lowered(*conditions: str) -> list[ir.Predicate]:
 
 def build(rules: Sequence[tuple[object, ir.Predicate]]) -> tuple[Matcher, str]:
     source = generate(rules)
-    return build_source(source), source.text
+    return build_source(source), source.listing()
 
 
 def event(verb: str = "get", user: str = "eve", uri: str = "/x") -> AuditEvent:

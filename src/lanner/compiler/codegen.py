@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from lanner.compiler import ir
 from lanner.compiler.comparisons import LISTS, SCALAR, ascii_lower, compile_regex
@@ -34,6 +35,20 @@ class Source:
 
     text: str
     namespace: dict[str, object]
+
+    def listing(self) -> str:
+        """The source for people: behind it, comments that tell what the global names stand for."""
+        legend = [f"# {name} = {_shown(thing)}\n" for name, thing in self.namespace.items() if name[-1].isdigit()]
+        return self.text + "".join(legend)
+
+
+def _shown(thing: object) -> str:
+    """A constant, or what else a name stands for, on one line of ASCII."""
+    if isinstance(thing, frozenset):
+        first = sorted(map(ascii, islice(thing, 8)))
+        more = f", and {len(thing) - 8} more" if len(thing) > 8 else ""
+        return f"{{{', '.join(first)}{more}}}"
+    return ascii(thing if not isinstance(thing, str) else thing[:100])
 
 
 @dataclass(slots=True)
@@ -96,7 +111,7 @@ class _Generator:
             lines.append(f"    m = [None] * {len(self._functions)}")
         lines += self._prologue(scope)
         lines += ["    hits = []", *body, "    return hits"]
-        text = "\n".join([*self._legend(), *self._function_texts, "\n".join(lines), ""])
+        text = "\n".join([*self._function_texts, "\n".join(lines), ""])
         return Source(text, self._globals.namespace)
 
     # --- functions ---------------------------------------------------------------------------------------------------
@@ -130,11 +145,6 @@ class _Generator:
         if scope.tests:
             lines.append(f"    {' = '.join(scope.tests.values())} = None")
         return lines
-
-    def _legend(self) -> list[str]:
-        """Comments that tell what the global names stand for."""
-        named = self._globals.namespace.items()
-        return [f"# {name} = {ascii(thing)[:100]}" for name, thing in named if name[-1].isdigit()]
 
     def _function(self, predicate: ir.Predicate) -> str:
         """A call of the function that answers for a part; made when first asked for."""

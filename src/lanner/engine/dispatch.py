@@ -80,7 +80,7 @@ class Dispatch:
             rest = self._specialised(self._rules, {AUDIT_ID: MISSING})
         else:
             rest = self._rest(self._classes_of(self._shape_of(event)))
-        return generate(rest, self._first_only).text
+        return generate(rest, self._first_only).listing()
 
     def _classes_of(self, shape: RawShape) -> Classes:
         return tuple(classes.representative(value) for classes, value in zip(self._classes, shape, strict=True))

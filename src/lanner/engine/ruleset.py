@@ -16,7 +16,7 @@ from lanner.priority import Priority
 from lanner.rules.definitions import ResolvedRule
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CompiledRule:
     """A rule ready to run.
 
@@ -28,6 +28,9 @@ class CompiledRule:
     predicate: ir.Predicate
     output: OutputFormat
     enabled: bool
+
+    def __repr__(self) -> str:
+        return f"<CompiledRule {self.name}>"
 
     @property
     def name(self) -> str:
