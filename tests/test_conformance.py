@@ -90,6 +90,8 @@ GOOD: dict[str, list[dict[str, Any]]] = {
         {"id": "v1", "field": "ka.user.name", "event": "two", "value": "eve"},
         {"id": "v2", "field": "ka.target.name", "event": "two", "value": None},
         {"id": "v3", "field": "evt.rawtime", "event": "two", "value": "1709636400000000001"},
+        {"id": "v4", "field": "evt.num", "event": "two", "value": "1"},
+        {"id": "v5", "field": "evt.reltime", "event": "two", "value": "000000000"},
     ],
     "output_format": [
         {
@@ -210,5 +212,5 @@ def test_runner_takes_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str
     """`--file` leaves the others out; a folder without any file is a usage error."""
     _write(tmp_path, {"field_values": GOOD["field_values"], "condition_eval": BAD["condition_eval"]})
     assert main([str(tmp_path), "--file", "field_values.yaml"]) == 0
-    assert capsys.readouterr().out == "field_values: 3 of 3 hold\n"
+    assert capsys.readouterr().out == "field_values: 5 of 5 hold\n"
     assert main([str(tmp_path), "--file", "rules_load"]) == 2

@@ -45,6 +45,11 @@ def fnmatch() -> Callable[[str, str, int], bool]:
         ("a\\*", "ab", False),
         ("a\\", "a\\", False),
         ("line*end", "line\nend", True),
+        ("[[.-.]a]", "-", True),
+        ("[[=a=]]", "a", True),
+        ("[[:vowel:]]", "a", False),
+        ("[![:vowel:]]", "b", False),
+        ("[a[:vowel:]]", "a", True),
     ],
 )
 def test_patterns(pattern: str, text: str, matches: bool) -> None:
@@ -56,6 +61,24 @@ def test_case_is_folded_in_ascii_only() -> None:
     """iglob ignores the case of ASCII letters and of no others."""
     assert compile_glob("SYSTEM:*", ignore_case=True)("system:node")
     assert not compile_glob("É", ignore_case=True)("é")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "matches"),
+    [
+        ("[[:upper:]]", "A", True),
+        ("[[:upper:]]", "a", False),
+        ("[[:lower:]]", "A", False),
+        ("[B-D]", "c", True),
+        ("[!B-D]", "c", False),
+        ("[Z-a]", "z", False),
+        ("[a-Z]", "m", True),
+    ],
+)
+def test_case_in_brackets(fnmatch: Callable[[str, str, int], bool], pattern: str, text: str, matches: bool) -> None:
+    """iglob folds the case of characters and ranges in brackets, but takes classes at their word."""
+    assert compile_glob(pattern, ignore_case=True)(text) is matches
+    assert fnmatch(pattern, text, FNM_CASEFOLD) is matches
 
 
 SIMPLE = st.text(alphabet="ab/*?[]!^-\\.:", max_size=8)

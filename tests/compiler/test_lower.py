@@ -40,6 +40,8 @@ def lower(condition: str) -> tuple[ir.Predicate | None, Report]:
         ("len(ka.verb) contains 5", "contains", "is a number", "numbers take"),
         ("len(ka.verb) = five", "five", "not a whole number", "digits"),
         ("len(ka.verb) > 1.5", "1.5", "not a whole number", "digits"),
+        ("len(ka.verb) > 0x6", "0x6", "not a whole number", "digits"),
+        ('len(ka.verb) = "\u00a06"', '"\u00a06"', "not a whole number", "digits"),
         ("evt.is_async > 1", ">", "true or false", "evt.is_async = true"),
         ("evt.is_async = 1", "1", "neither true nor false", "`true` or `false`"),
         ("ka.verb bcontains 6162", "bcontains", "byte buffers", "contains"),
@@ -62,6 +64,25 @@ def test_refused(condition: str, word: str, message: str, help: str) -> None:
     assert help in problem.help
     assert problem.span is not None
     assert problem.span.source.text[problem.span.start : problem.span.end] == word
+
+
+@pytest.mark.parametrize(
+    ("written", "number"),
+    [("6", 6), ("+006", 6), ("-0", 0), ("-7", -7), ('" 6"', 6), ("18446744073709551615", 2**64 - 1)],
+)
+def test_numbers(written: str, number: int) -> None:
+    """Decimal, with or without a sign, zeros or blanks before it."""
+    predicate, _ = lower(f"len(ka.verb) = {written}")
+    assert isinstance(predicate, ir.Test)
+    assert predicate.right == number
+
+
+def test_numbers_of_any_length() -> None:
+    """A number beyond 64 bits is greater than any value, however long it is written."""
+    predicate, _ = lower(f"len(ka.verb) < {'9' * 10_000}")
+    assert isinstance(predicate, ir.Test)
+    assert isinstance(predicate.right, int)
+    assert predicate.right >= 2**64
 
 
 def test_all_problems_of_a_condition_are_reported() -> None:

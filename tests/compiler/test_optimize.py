@@ -114,6 +114,9 @@ VERB, USER = ("verb",), ("user", "username")
         ("concat(ka.verb, ka.uri) exists", {VERB: MISSING}, None),
         ("ka.uri exists or jevt.value[/requestURI] = x", {AUDIT_ID: MISSING}, "jevt.value[/requestURI] = x"),
         ("b64(ka.verb) exists", {VERB: "create"}, None),
+        ("len(ka.verb) in len(ka.user.name)", {VERB: "get", USER: "bob"}, True),
+        ("len(ka.verb) in len(ka.user.name)", {VERB: "list", USER: "bob"}, None),
+        ("ka.verb in tolower(ka.user.name)", {VERB: "get", USER: "GETTER"}, None),
     ],
 )
 def test_specialise(condition: str, facts: Facts, rest: str | bool | None) -> None:

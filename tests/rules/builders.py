@@ -44,7 +44,7 @@ def load(*texts: str, check_field: FieldCheck | None = None, unused: bool = Fals
         report = Report()
         source = SourceFile(f"{number}.yaml", text)
         new = book.with_file(read_rules(source, report), report, check_field=check_field)
-        resolved = resolve(new, report)
+        resolved = tuple(resolve(new, report))
         if not report.has_errors:
             book, rules = new, resolved
         diagnostics.extend(report.diagnostics)

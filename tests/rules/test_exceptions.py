@@ -89,6 +89,11 @@ PROBLEMS: dict[str, tuple[str, list[str]]] = {
     "too few parts": ("name: e, fields: [a.b, c.d], values: [[x]]", ["E:ERR_VALIDATE"]),
     "an empty value": ("name: e, fields: a.b, values: ['']", ["E:ERR_YAML_VALIDATE"]),
     "a null value": ("name: e, fields: [a.b], values: [[~]]", ["E:ERR_COMPILE_CONDITION"]),
+    "a null among values": ("name: e, fields: a.b, values: [x, ~]", ["E:ERR_COMPILE_CONDITION"]),
+    "a null in a list of values": (
+        "name: e, fields: [a.b], comps: [in], values: [[[x, ~]]]",
+        ["E:ERR_COMPILE_CONDITION"],
+    ),
     "a list for one value": ("name: e, fields: [a.b], values: [[[x]]]", ["E:ERR_COMPILE_CONDITION"]),
     "a value for exists": ("name: e, fields: [a.b], comps: [exists], values: [[x]]", ["E:ERR_COMPILE_CONDITION"]),
     "a word for a number": ("name: e, fields: [a.b], comps: ['<'], values: [[x]]", ["E:ERR_COMPILE_CONDITION"]),

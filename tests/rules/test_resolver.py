@@ -74,6 +74,27 @@ def test_odd_list_names_work_and_keep_positions() -> None:
     assert load(text.replace("a.b contains", "nope and a.b contains")).words()[-1] == "nope"
 
 
+ODD_NAMES: dict[str, tuple[str, str, str]] = {
+    "that reads as two values": ("v,w", "a.b in (v,w)", '(in a.b ["get"])'),
+    "in quotes": ("v w", 'a.b in ("v w")', '(in a.b ["v w"])'),
+    "in the argument of a field": (
+        "v w",
+        'a.b in (v w) and c.d["/v w"] exists',
+        '(and (in a.b ["get"]) (exists c.d["/v w"]))',
+    ),
+    "in the argument of a field alone": ("v w", 'c.d["/ v w "] exists', '(exists c.d["/ v w "])'),
+}
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_list_names_count_where_a_list_can_stand(name: str) -> None:
+    """They come before other readings of the condition, but never into quotes or arguments."""
+    odd, condition, expected = ODD_NAMES[name]
+    loaded = load(f"- list: {odd}\n  items: [get]\n" + rule(f"'{condition}'"))
+    assert loaded.codes == ["W:INVALID_LIST_NAME"]
+    assert loaded.condition() == expected
+
+
 PROBLEMS: dict[str, tuple[str, str, str]] = {
     "unknown": (rule("ka.verb = x and nope"), "nope", "define the macro, or compare a field: `ka.verb = create`."),
     "misspelt": (

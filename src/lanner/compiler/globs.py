@@ -8,14 +8,35 @@ Source of the behaviour: libs `utils.cpp` glob_match and glibc's fnmatch.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import string
+from collections.abc import Callable, Set
 from functools import lru_cache
+from typing import TypeAlias
 
 import re2
 
-_CLASS_NAMES = frozenset(
-    ("alnum", "alpha", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "xdigit")
-)
+_BYTES = frozenset(range(256))
+_LOWER = bytes(range(256)).lower()
+_CLASS = re.compile(rb"\[:([a-y]*+):\]")
+_SYMBOL = re.compile(rb"\[([=.])(.)\1\]", re.S)
+
+_CLASSES: dict[bytes, frozenset[int]] = {
+    name: frozenset(byte for byte in range(128) if holds(chr(byte)))
+    for name, holds in {
+        b"alnum": str.isalnum,
+        b"alpha": str.isalpha,
+        b"blank": " \t".__contains__,
+        b"cntrl": lambda character: character < " " or character == "\x7f",
+        b"digit": str.isdigit,
+        b"graph": lambda character: "!" <= character <= "~",
+        b"lower": str.islower,
+        b"print": lambda character: " " <= character <= "~",
+        b"punct": string.punctuation.__contains__,
+        b"space": string.whitespace.__contains__,
+        b"upper": str.isupper,
+        b"xdigit": string.hexdigits.__contains__,
+    }.items()
+}
 _WILD = re.compile(r"[*?\[\\]")
 
 
@@ -35,7 +56,7 @@ def plain_parts(pattern: str) -> tuple[bool, str, bool] | None:
 @lru_cache(maxsize=4096)
 def compile_glob(pattern: str, ignore_case: bool = False) -> Callable[[str], bool]:
     """A function that tells whether all of a text matches the pattern."""
-    expression = _translate(pattern.encode())
+    expression = _translate(pattern.encode(), _either_case if ignore_case else _itself)
     if expression is None:
         return lambda text: False
     options = re2.Options()
@@ -43,82 +64,103 @@ def compile_glob(pattern: str, ignore_case: bool = False) -> Callable[[str], boo
     options.dot_nl = True
     options.log_errors = False
     options.never_capture = True
-    options.case_sensitive = not ignore_case
     fullmatch = re2.compile(expression, options).fullmatch
     return lambda text: fullmatch(text.encode()) is not None
 
 
-def _translate(pattern: bytes) -> bytes | None:
+Spread: TypeAlias = Callable[[int, int], set[int]]
+"""The bytes that a range of the pattern stands for, given its ends."""
+
+
+def _itself(low: int, high: int) -> set[int]:
+    return set(range(low, high + 1))
+
+
+def _either_case(low: int, high: int) -> set[int]:
+    """Every byte whose lower case lies between the lower cases of the ends."""
+    return {byte for byte in range(256) if _LOWER[low] <= _LOWER[byte] <= _LOWER[high]}
+
+
+def _translate(pattern: bytes, spread: Spread) -> bytes | None:
     """The pattern as a regular expression; None for a pattern that matches nothing (it ends in a lone backslash)."""
     out: list[bytes] = []
     position = 0
     while position < len(pattern):
-        character = pattern[position : position + 1]
+        character = pattern[position]
         position += 1
-        if character == b"*":
-            if not out or out[-1] != b".*":
-                out.append(b".*")
-        elif character == b"?":
-            out.append(b".")
-        elif character == b"[":
-            bracket = _bracket(pattern, position)
-            if bracket is None:
-                out.append(rb"\[")
-            else:
-                expression, position = bracket
-                out.append(expression)
-        elif character == b"\\":
-            if position == len(pattern):
-                return None
-            out.append(_literal(pattern[position]))
-            position += 1
-        else:
-            out.append(_literal(character[0]))
+        match chr(character):
+            case "*":
+                if not out or out[-1] != b".*":
+                    out.append(b".*")
+                continue
+            case "?":
+                out.append(b".")
+                continue
+            case "[":
+                bracket = _bracket(pattern, position, spread)
+                if bracket is not None:
+                    members, position = bracket
+                    out.append(_one_of(members))
+                    continue
+            case "\\":
+                if position == len(pattern):
+                    return None
+                character = pattern[position]
+                position += 1
+        out.append(_one_of(spread(character, character)))
     return b"".join(out)
 
 
-def _literal(byte: int) -> bytes:
-    return b"\\x%02x" % byte
+def _one_of(members: Set[int]) -> bytes:
+    """A regular expression for one byte out of a set."""
+    if len(members) == 256:
+        return b"."
+    if not members:
+        return rb"[^\x00-\xff]"
+    most = len(members) > 128
+    listed = sorted(_BYTES - members if most else members)
+    return b"[" + b"^" * most + b"".join(b"\\x%02x" % byte for byte in listed) + b"]"
 
 
-def _bracket(pattern: bytes, position: int) -> tuple[bytes, int] | None:
-    """The bracket expression behind a `[`, and the position behind its `]`; None if it is never closed."""
+def _bracket(pattern: bytes, position: int, spread: Spread) -> tuple[Set[int], int] | None:
+    """The bytes that match a bracket expression, and the position behind its `]`; None if it is never closed.
+
+    `position` is that behind the `[`. A class of an unknown name spoils the rest: only what stands before it matches.
+    """
     negated = pattern[position : position + 1] in (b"!", b"^")
-    if negated:
-        position += 1
-    members: list[bytes] = []
-    first = True
-    while True:
-        if position >= len(pattern):
-            return None
-        if pattern[position : position + 1] == b"]" and not first:
-            position += 1
-            break
-        first = False
-        named = re.compile(rb"\[:([a-z]+):\]").match(pattern, position)
-        if named and named.group(1).decode() in _CLASS_NAMES:
-            members.append(named.group(0))
+    start = position = position + negated
+    members: set[int] = set()
+    spoilt = False
+    while position < len(pattern):
+        if pattern[position] == ord("]") and position > start:
+            found = _BYTES - members if negated else members
+            return frozenset() if spoilt and negated else found, position + 1
+        named = _CLASS.match(pattern, position)
+        if named:
+            spoilt = spoilt or named[1] not in _CLASSES
+            if not spoilt:
+                members |= _CLASSES[named[1]]
             position = named.end()
             continue
         low, position = _member(pattern, position)
-        if low is None:
-            return None
         high = low
         if pattern[position : position + 1] == b"-" and pattern[position + 1 : position + 2] not in (b"]", b""):
-            end, after = _member(pattern, position + 1)
-            if end is None:
-                return None
-            high, position = end, after
-        if low <= high:
-            members.append(_literal(low) + (b"-" + _literal(high) if high > low else b""))
-    if not members:
-        # Only empty ranges: nothing is in the set.
-        return (b"." if negated else rb"[^\x00-\xff]"), position
-    return b"[" + (b"^" if negated else b"") + b"".join(members) + b"]", position
+            high, position = _member(pattern, position + 1)
+        if low is None or high is None:
+            return None
+        if not spoilt:
+            members |= spread(low, high)
+    return None
 
 
 def _member(pattern: bytes, position: int) -> tuple[int | None, int]:
-    """One character of a bracket expression, which a backslash may protect, and the position behind it."""
+    """One character of a bracket expression, and the position behind it.
+
+    It may be protected by a backslash, or written as `[=x=]` or `[.x.]`.
+    """
+    symbol = _SYMBOL.match(pattern, position)
+    if symbol:
+        return symbol[2][0], symbol.end()
     if pattern[position : position + 1] == b"\\":
         position += 1
     if position >= len(pattern):

@@ -28,6 +28,7 @@ from lanner.condition.ast import (
     Not,
     Operand,
     Or,
+    walk,
 )
 from lanner.condition.operators import OPERATORS, TRANSFORMERS, VAL, Operands
 from lanner.condition.printer import print_operand
@@ -42,7 +43,9 @@ NOT_AVAILABLE = "<NA>"
 
 _UNSAFE_PREFIXES = ("ka.", "jevt.")
 _NA_OPERATORS = frozenset(("=", "!=", "in", "intersects", "pmatch"))
-_NUMBER = re.compile(r"\s*([+-]?[0-9]+)")
+_NUMBER = re.compile(r"\s*([+-]?)0*([0-9]+)", re.ASCII)
+_ENOUGH_DIGITS = 21
+"""A number of so many is beyond 64 bits, whatever follows: more than any field can be."""
 _PLAIN_REGEX = re.compile(r"(?:\^|\.[+*?])?[^.+*?^$()\[\]{}|\\]*(?:\$|\.[+*?])?")
 _BLANKS = re.compile(r"\s+")
 _FIELD_TEXT = re.compile(r"([a-zA-Z][\w.]*)(?:\[(.*)\])?", re.DOTALL)
@@ -50,6 +53,10 @@ _FIELD_TEXT = re.compile(r"([a-zA-Z][\w.]*)(?:\[(.*)\])?", re.DOTALL)
 
 class _RefusedError(Exception):
     """Stops the lowering of one check after its problem has been reported."""
+
+
+class _SkippedError(_RefusedError):
+    """Stops the lowering of the whole condition: the rule is left out, so nothing more is to be said of it."""
 
 
 class Lowering:
@@ -69,9 +76,26 @@ class Lowering:
         self._context = tuple(context)
         self._unknown_field = unknown_field
         self._failed = False
+        self._warnings = Report()
 
     def condition(self, expr: Expr) -> ir.Predicate | None:
-        """The predicate of a condition; None if any part of it was refused. All problems are reported."""
+        """The predicate of a condition; None if any part of it was refused.
+
+        All problems are reported, but for an unknown field that is a mere warning: it ends the lowering. Hints on how
+        to write a check better come only with a condition that is good.
+        """
+        for check in walk(expr):
+            if isinstance(check, Compare):
+                self._warn_of_not_available(check)
+        try:
+            predicate = self._condition(expr)
+        except _SkippedError:
+            return None
+        if predicate is not None:
+            self._report.extend(self._warnings.diagnostics)
+        return predicate
+
+    def _condition(self, expr: Expr) -> ir.Predicate | None:
         results: list[ir.Predicate] = []
         work: list[tuple[Expr, bool]] = [(expr, False)]
         while work:
@@ -98,6 +122,8 @@ class Lowering:
                 case Exists() | Compare():
                     try:
                         results.append(self._check(node))
+                    except _SkippedError:
+                        raise
                     except _RefusedError:
                         self._failed = True
                         results.append(ir.FALSE)
@@ -119,7 +145,6 @@ class Lowering:
         self._check_operator(check, left)
         if isinstance(check.right, FieldRef | Call):
             return self._compare_values(check, left, check.right)
-        self._warn_of_not_available(check)
         literals = _literals(check.right)
         self._warn_of_literals(check, literals)
         constants = [self._constant(check.operator, left.type, literal) for literal in literals]
@@ -262,7 +287,7 @@ class Lowering:
                 number = _NUMBER.fullmatch(text)
                 if number is None:
                     self._refuse(f"`{text}` is not a whole number", literal.span, "write decimal digits.")
-                return int(number.group(1))
+                return int(number[1] + number[2][:_ENOUGH_DIGITS])
 
     # --- warnings ------------------------------------------------------------------------------------------------
 
@@ -270,6 +295,8 @@ class Lowering:
         if check.operator not in _NA_OPERATORS:
             return
         if not (isinstance(check.left, FieldRef) and check.left.name.startswith(_UNSAFE_PREFIXES)):
+            return
+        if not isinstance(check.right, Literal | ListLiteral):
             return
         subject = print_operand(check.left)
         for literal in _literals(check.right):
@@ -317,11 +344,11 @@ class Lowering:
         return True
 
     def _warn(self, message: str, span: Span, help: str) -> None:
-        self._report.add(Code.COMPILE_CONDITION, message, span, help, self._context)
+        self._warnings.add(Code.COMPILE_CONDITION, message, span, help, self._context)
 
     def _refuse(self, message: str, span: Span, help: str, code: Code = Code.ERR_COMPILE_CONDITION) -> NoReturn:
         self._report.add(code, message, span, help, self._context)
-        raise _RefusedError
+        raise _SkippedError if code is Code.UNKNOWN_FILTER else _RefusedError
 
 
 def _literals(operand: Operand) -> tuple[Literal, ...]:

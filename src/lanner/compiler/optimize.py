@@ -261,7 +261,7 @@ def _decided(test: ir.Test, facts: Facts) -> ir.Predicate:
         return test
     if test.operator == "exists":
         return ir.TRUE
-    if test.operator in LISTS and isinstance(right, str):
+    if test.operator in LISTS and ir.is_value(test.right) and not isinstance(right, list):
         right = [right]
     compare = LISTS[test.operator] if test.left.is_list else SCALAR[test.operator]
     return ir.TRUE if compare(left, right) else ir.FALSE

@@ -15,7 +15,7 @@ from lanner.compiler.comparisons import ascii_lower, ascii_upper
 from lanner.event import MISSING, Missing
 from lanner.fields.catalog import ValueType
 
-_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]++={0,2})?")
 
 
 class TransformerError(Exception):

@@ -26,7 +26,7 @@ class SourceFile:
     """A named text. Two files are the same only if they are the same object."""
 
     name: str
-    text: str
+    text: str = field(repr=False)
     _line_starts: list[int] = field(default_factory=list, repr=False)
 
     def _starts(self) -> list[int]:
@@ -89,7 +89,7 @@ class Text:
     """A string value that knows where in a file each of its characters stands."""
 
     value: str
-    _segments: tuple[_Segment, ...]
+    _segments: tuple[_Segment, ...] = field(repr=False)
 
     @classmethod
     def at(cls, value: str, source: SourceFile, places: Sequence[int]) -> Text:

@@ -6,7 +6,7 @@ it; whatever is wrong in it is reported at once. A file with an error is left ou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from lanner.engine.selection import select
 from lanner.fields.catalog import FieldError
 from lanner.fields.k8s_catalog import k8s_audit_catalog
 from lanner.rules.collector import RuleBook
-from lanner.rules.definitions import ResolvedRule
+from lanner.rules.definitions import ResolvedRule, RuleDef
 from lanner.rules.reader import read_rules
 from lanner.rules.resolver import report_unused, resolve
 from lanner.yamltext import read_source
@@ -97,10 +97,9 @@ class _Compiled:
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """One file that was added; no source if it could not be read."""
+    """One file that was added."""
 
     name: str
-    source: SourceFile | None
     report: Report
 
 
@@ -113,28 +112,20 @@ class _Loader:
         self._builder = ir.Builder()
         self._files: list[_Loaded] = []
         self._book = RuleBook.empty()
-        self._resolved: tuple[ResolvedRule, ...] = ()
         self._compiled: list[_Compiled] = []
 
     def add(self, name: str, source: SourceFile | None, report: Report) -> None:
         """Add a file to those before it. With an error in the report, now or in the end, everything stays as it is."""
-        self._files.append(_Loaded(name, source, report))
+        self._files.append(_Loaded(name, report))
         if source is None:
             return
         book = self._book.with_file(read_rules(source, report), report, check_field=self._field_problem)
-        resolved = resolve(book, report)
-        compiled = self._compile(resolved, report)
+        compiled = self._compile(book, report)
         if not report.has_errors:
-            self._book, self._resolved, self._compiled = book, resolved, compiled
+            self._book, self._compiled = book, compiled
 
     def result(self) -> LoadResult:
-        """The ruleset of all good files. What nobody uses is reported with the file that defines it."""
-        if not any(file.report.has_errors for file in self._files):
-            unused = Report()
-            report_unused(self._book, self._resolved, unused)
-            by_source = {file.source: file.report for file in self._files}
-            for diagnostic in unused.diagnostics:
-                by_source[diagnostic.span.source if diagnostic.span else None].extend([diagnostic])
+        """The ruleset of all good files."""
         return LoadResult(self._ruleset(), tuple(self._results()))
 
     def _results(self) -> Iterator[FileResult]:
@@ -153,34 +144,54 @@ class _Loader:
             return error.message, error.help
         return None
 
-    def _compile(self, rules: Sequence[ResolvedRule], report: Report) -> list[_Compiled]:
-        compiled = []
-        for rule in rules:
+    def _compile(self, book: RuleBook, report: Report) -> list[_Compiled]:
+        """The rules of a book that are good. What nobody uses is reported if nothing else is wrong, as in Falco."""
+        outputs: dict[str, OutputFormat | None] = {}
+
+        def check_output(rule: RuleDef) -> bool:
             if rule.source != SOURCE:
-                continue
-            skip = rule.skip_if_unknown_filter
-            context = (Context("rule", rule.name, rule.span),)
-            lowering = Lowering(
-                self._catalog,
-                self._builder,
-                report,
-                (*context, Context("condition", "", rule.condition.span)),
-                Code.UNKNOWN_FILTER if skip else Code.ERR_COMPILE_CONDITION,
-            )
-            predicate = lowering.condition(rule.condition)
-            template, extra = append_to_output(
-                rule.output, rule.name, rule.source, rule.tags, self._config.append_output
-            )
-            output = compile_output(
-                template,
-                self._catalog,
-                report,
-                (*context, Context("output", "", rule.output.span(0, len(rule.output.value)))),
-                extra,
-            )
-            if predicate is not None and output is not None:
-                compiled.append(_Compiled(rule, predicate, output))
+                return True
+            errors = report.error_count
+            output = outputs[rule.name] = self._output(rule, report)
+            return output is not None or report.error_count > errors
+
+        compiled: list[_Compiled] = []
+        resolved: list[ResolvedRule] = []
+        for rule in resolve(book, report, check_output):
+            resolved.append(rule)
+            if rule.source == SOURCE:
+                predicate, output = self._predicate(rule, report), outputs[rule.name]
+                if predicate is not None and output is not None:
+                    compiled.append(_Compiled(rule, predicate, output))
+        if not report.has_errors:
+            report_unused(book, resolved, report)
         return compiled
+
+    def _output(self, rule: RuleDef, report: Report) -> OutputFormat | None:
+        template, extra = append_to_output(
+            rule.output, rule.name, rule.source, tuple(rule.tags), self._config.append_output
+        )
+        return compile_output(
+            template,
+            self._catalog,
+            report,
+            (
+                Context("rule", rule.name, rule.span),
+                Context("output", "", rule.output.span(0, len(rule.output.value))),
+            ),
+            extra,
+            rule.skip_if_unknown_filter,
+        )
+
+    def _predicate(self, rule: ResolvedRule, report: Report) -> ir.Predicate | None:
+        lowering = Lowering(
+            self._catalog,
+            self._builder,
+            report,
+            (Context("rule", rule.name, rule.span), Context("condition", "", rule.condition.span)),
+            Code.UNKNOWN_FILTER if rule.skip_if_unknown_filter else Code.ERR_COMPILE_CONDITION,
+        )
+        return lowering.condition(rule.condition)
 
     def _ruleset(self) -> Ruleset:
         enabled = select([item.rule for item in self._compiled], self._config.rules, self._config.priority)

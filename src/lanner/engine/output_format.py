@@ -32,7 +32,7 @@ from lanner.diagnostics.diagnostic import Context
 from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import Span, Text
 from lanner.event import MISSING, AuditEvent
-from lanner.fields.catalog import BoundField, Catalog, FieldError, Getter
+from lanner.fields.catalog import BoundField, Catalog, FieldError, FieldErrorKind, Getter
 
 NOT_AVAILABLE = "<NA>"
 CONTAINER_INFO = "%container.info"
@@ -109,13 +109,14 @@ def _fitted(read: Reader, width: int) -> Reader:
 
 
 class _OutputError(Exception):
-    """What is wrong with an output, and where."""
+    """What is wrong with an output, and where. `unknown`: it asks for something that does not exist."""
 
-    def __init__(self, message: str, span: Span, help: str) -> None:
+    def __init__(self, message: str, span: Span, help: str, unknown: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.span = span
         self.help = help
+        self.unknown = unknown
 
 
 def compile_output(
@@ -124,11 +125,13 @@ def compile_output(
     report: Report,
     context: tuple[Context, ...] = (),
     extra_fields: Sequence[ExtraField] = (),
+    skip_if_unknown: bool = False,
 ) -> OutputFormat | None:
     """Compile an output with the fields that the configuration adds to it.
 
-    What is wrong goes to the report as LOAD_ERR_COMPILE_OUTPUT, and then the answer is None. That is so for an unknown
-    field too in a rule with `skip-if-unknown-filter`: as in Falco, that is about conditions.
+    What is wrong goes to the report as LOAD_ERR_COMPILE_OUTPUT, and then the answer is None. With `skip_if_unknown`,
+    which rules ask for by `skip-if-unknown-filter`, an unknown field as the first problem is the only one told, and
+    only a warning: LOAD_UNKNOWN_FILTER.
     """
     text = template.value.replace(CONTAINER_INFO, "")
     if text != template.value:
@@ -146,6 +149,9 @@ def compile_output(
             _OutputError("the output is empty", template.span(0, 0), "say what happened: `%ka.user.name did %ka.verb`.")
         )
     pattern, readers, named = _compile(template, catalog, errors)
+    if skip_if_unknown and errors and errors[0].unknown:
+        report.add(Code.UNKNOWN_FILTER, errors[0].message, errors[0].span, errors[0].help, context)
+        return None
     fields = dict(named)
     for extra in extra_fields:
         extra_pattern, extra_readers, extra_named = _compile(extra.format, catalog, errors)
@@ -280,17 +286,18 @@ def _unparsable(template: Text, start: int, error: ConditionError) -> _OutputErr
             template.span(start - 1, start + 1),
             "a `%` begins a field, and there is no escape for it: leave it out, or write `percent`.",
         )
-    return _OutputError(error.message, error.span, error.help)
+    return _OutputError(error.message, error.span, error.help, unknown=True)
 
 
 def _reader(operand: FieldRef | Call, catalog: Catalog) -> Reader:
     if isinstance(operand, FieldRef):
         return _text_reader(_bind(operand, catalog))
     trial = Report()
-    lowered = Lowering(catalog, Builder(), trial).operand(operand)
+    lowered = Lowering(catalog, Builder(), trial, unknown_field=Code.UNKNOWN_FILTER).operand(operand)
     if lowered is None:
         problem = trial.diagnostics[0]
-        raise _OutputError(problem.message, problem.span or operand.span, problem.help)
+        unknown = problem.code is Code.UNKNOWN_FILTER
+        raise _OutputError(problem.message, problem.span or operand.span, problem.help, unknown)
     return lambda event: evaluate(lowered, event)
 
 
@@ -298,7 +305,8 @@ def _bind(operand: FieldRef, catalog: Catalog) -> BoundField:
     try:
         return catalog.bind(operand.name, operand.argument)
     except FieldError as error:
-        raise _OutputError(error.message, operand.span, error.help) from None
+        unknown = error.kind is FieldErrorKind.UNKNOWN_FIELD
+        raise _OutputError(error.message, operand.span, error.help, unknown) from None
 
 
 def _field_reader(bound: BoundField) -> Getter:

@@ -186,8 +186,8 @@ class _Builder:
                 )
                 return None
         name, modifier = COMPARATORS[exception.operators[0]]
-        right = ListLiteral(_literals(exception.values), exception.span)
-        return Compare(exception.fields[0], name, right, exception.span, modifier)
+        right = self._literals(exception.values, exception.span)
+        return Compare(exception.fields[0], name, right, exception.span, modifier) if right is not None else None
 
     def cases(self) -> Expr | None:
         """For each of the values: all fields compare to their parts."""
@@ -240,15 +240,30 @@ class _Builder:
 
     def _list(self, part: Entry) -> ListLiteral | None:
         if isinstance(part, Words):
-            return ListLiteral(_literals(part.items), part.span)
+            return self._literals(part.items, part.span)
         if not part.value.startswith("("):
-            return ListLiteral(_literals((part,)), part.span)
+            return self._literals((part,), part.span)
         try:
             return written_list(part)
         except ConditionError as error:
             self.error(Code.ERR_COMPILE_CONDITION, error.message, error.span, error.help)
             return None
 
-
-def _literals(entries: tuple[Entry, ...]) -> tuple[Literal, ...]:
-    return tuple(literal(entry) for entry in entries if isinstance(entry, Word) and entry.value)
+    def _literals(self, entries: tuple[Entry, ...], span: Span) -> ListLiteral | None:
+        """The list of the values; empty if none of them is one, None after an error."""
+        items: list[Literal] = []
+        empty: Entry | None = None
+        for entry in entries:
+            if isinstance(entry, Word) and entry.value:
+                items.append(literal(entry))
+            else:
+                empty = entry
+        if items and empty is not None:
+            self.error(
+                Code.ERR_COMPILE_CONDITION,
+                "one of the values is no single value",
+                empty.span,
+                "remove it, or put it in quotes.",
+            )
+            return None
+        return ListLiteral(tuple(items), span)

@@ -1,7 +1,8 @@
 """List names that the grammar of conditions has no place for, such as `my verbs`.
 
-Falco replaces list names in the text before it parses, so that any name works. Here a condition that holds such a
-name is parsed with a stand-in of the same length, so that all positions stay, and the name is put back in the tree.
+Falco replaces list names in the text before it parses, so that any name works, also one with a comma. Here a condition
+that holds such a name is parsed with a stand-in of the same length, so that all positions stay, and the name is put
+back in the tree.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import replace
 
 from lanner.condition.ast import Check, Compare, Expr, ListLiteral, Literal, rewrite
 from lanner.condition.parser import ConditionError, parse
+from lanner.condition.printer import print_condition
 from lanner.diagnostics.source import Text
 
 _ORDINARY = re.compile(r"""[^()"'\s=,]+""")
@@ -32,17 +34,17 @@ class OddNames:
         return any(name in condition for name in self._names)
 
     def parse(self, text: Text) -> Expr:
-        """The tree of a condition; only if it is not valid as it is, the names count. Raises ConditionError."""
-        try:
-            return parse(text)
-        except ConditionError as error:
-            substituted = self._substituted(text.value)
-            if substituted == text.value:
-                raise
+        """The tree of a condition; where a list name cannot stand, names do not count. Raises ConditionError."""
+        substituted = self._substituted(text.value)
+        if substituted != text.value:
             try:
-                return rewrite(parse(text.with_value(substituted)), self._restored)
+                tree = rewrite(parse(text.with_value(substituted)), self._restored)
             except ConditionError:
-                raise error from None
+                return parse(text)
+            printed = print_condition(tree)
+            if not any(stand_in in printed for stand_in in self._back):
+                return tree
+        return parse(text)
 
     def _substituted(self, condition: str) -> str:
         for name in self._names:

@@ -30,7 +30,7 @@ from lanner.rules.definitions import (
 )
 from lanner.rules.item import Item, Stop
 from lanner.rules.suggest import nearest
-from lanner.rules.versions import implicit_version, parse_version
+from lanner.rules.versions import implicit_version, parse_version, unsigned_number
 from lanner.yamltext import MappingNode, Node, Scalar, SequenceNode, documents
 
 APPEND_KEYS = ("condition", "exceptions", "output", "desc", "tags")
@@ -297,7 +297,7 @@ class _Reader(Item):
 
     def _duration(self) -> None:
         value = self.optional(self.node, "capture_duration")
-        if value and not re.fullmatch(r"\+?[0-9]+|0[xX][0-9a-fA-F]+", value.value):
+        if value and unsigned_number(value.value) is None:
             self.error(f"`{value.value}` is not a number", value.span, "write milliseconds as a whole number.")
 
     def _override_rule(self, operations: dict[str, str]) -> Iterator[Definition]:

@@ -5,14 +5,16 @@ Behaviour: Falco `rule_loader_compiler.cpp` and `filter_macro_resolver.cpp`; whe
 text of conditions, here only a bare word that is, or is in, the right side of `in`, `intersects`, `pmatch` or a
 modifier is a list name, and lists of lists are followed all the way.
 
-The order of problems is Falco's: macros that do not parse, macros that do not fit together, then rule by rule.
+The order of problems is Falco's: macros that do not parse, macros that do not fit together, then rule by rule: its
+exceptions, its output, its condition.
 Limits: an expanded condition has at most MAX_CHECKS checks, an expanded list at most MAX_ITEMS items.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from lanner.condition.ast import (
     And,
@@ -44,20 +46,28 @@ MAX_CHECKS = 100_000
 MAX_ITEMS = 200_000
 
 
-def resolve(book: RuleBook, report: Report) -> tuple[ResolvedRule, ...]:
+OutputCheck: TypeAlias = Callable[[RuleDef], bool]
+"""Looks at the output of a rule and says whether its condition is to be looked at: not if the rule is left out."""
+
+
+def resolve(book: RuleBook, report: Report, check_output: OutputCheck | None = None) -> Iterator[ResolvedRule]:
     """All rules of a book in the order of their definition; those with a problem are reported and left out.
 
-    Rules of an unknown source are left out unseen. Rules of source `syscall` are resolved, reported as set aside
-    (once, with the file that defines them), and returned: whoever evaluates rules passes over them by their `source`.
+    They are resolved as they are asked for, so that whoever looks further into each of them has its problems in
+    order. Rules of an unknown source are left out unseen. Rules of source `syscall` are resolved, reported as set
+    aside (once, with the file that defines them), and returned: whoever evaluates rules passes over them by their
+    `source`.
     """
-    resolver = _Resolver(book, report)
+    resolver = _Resolver(book, report, check_output)
     resolver.resolve_macros()
-    resolved = (resolver.rule(rule) for rule in book.rules.values() if rule.known_source)
-    return tuple(rule for rule in resolved if rule is not None)
+    for rule in book.rules.values():
+        resolved = resolver.rule(rule) if rule.known_source else None
+        if resolved is not None:
+            yield resolved
 
 
 def report_unused(book: RuleBook, rules: Iterable[ResolvedRule], report: Report) -> None:
-    """Warn of macros and lists that nothing refers to. `rules` are all rules that `resolve` returned for the book."""
+    """Warn of macros and lists that nothing refers to. `rules` are all rules that `resolve` gave for the book."""
     macros: set[str] = set()
     lists: set[str] = set()
     for rule in rules:
@@ -89,7 +99,7 @@ def _unused(code: Code, kind: str, item: MacroDef | ListDef, report: Report) -> 
         code,
         f"{kind} `{item.name}` is not used",
         item.span,
-        "remove it, or use it in a rule.",
+        "remove it, or use it in a rule; what later files use does not count.",
         (Context(kind, item.name, item.span),),
     )
 
@@ -180,9 +190,10 @@ class _Expanded:
 
 
 class _Resolver:
-    def __init__(self, book: RuleBook, report: Report) -> None:
+    def __init__(self, book: RuleBook, report: Report, check_output: OutputCheck | None) -> None:
         self._book = book
         self._report = report
+        self._check_output = check_output
         self._lists = _Lists(book.lists, report)
         self._odd_names = OddNames(book.lists)
         self._suggester = Suggester()
@@ -336,6 +347,8 @@ class _Resolver:
             expr = exception_expr(exception, self._report, context)
             if expr is not None:
                 exceptions.append(Not(expr, expr.span))
+        if self._check_output is not None and not self._check_output(rule):
+            return None
         inner = (*context, Context("rule condition", "", rule.condition.span(0, 0)))
         tree = self._parse(rule.condition, inner)
         if tree is None:

@@ -25,13 +25,19 @@ def parse_version(text: str) -> Version | None:
     return (int(found[1]), int(found[2]), int(found[3])) if found else None
 
 
-def implicit_version(text: str) -> Version | None:
-    """A bare number N, decimal, octal or hexadecimal, stands for 0.N.0. None if it is not a number of 32 bits."""
+def unsigned_number(text: str) -> int | None:
+    """A decimal, octal or hexadecimal number of 32 bits; None for anything else."""
     found = _NUMBER.fullmatch(text)
     if not found or len(text) > 20:
         return None
     number = int(found[1], 16) if found[1] else int(found[2], 8) if found[2] else int(found[3])
-    return (0, number, 0) if number < 1 << 32 else None
+    return number if number < 1 << 32 else None
+
+
+def implicit_version(text: str) -> Version | None:
+    """A bare number N stands for 0.N.0; None if it is not one."""
+    number = unsigned_number(text)
+    return None if number is None else (0, number, 0)
 
 
 def compatible(present: Version, required: Version) -> bool:

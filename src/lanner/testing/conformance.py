@@ -59,6 +59,9 @@ is described in docs/differences.md."""
 
 ENVIRONMENT = {"TZ": "UTC", "FALCO_HOSTNAME": "conf-host"}
 
+EVERY_EVENT = "evt.num >= 0"
+"""A condition that holds for every event."""
+
 _PADDING = re.compile(r"@PAD(\d+)@")
 
 
@@ -192,10 +195,10 @@ def check_rules_load(case: Case, events: Events) -> Problems:
 def check_field_values(case: Case, events: Events) -> Problems:
     """Field + event -> value. Numbers are compared as the text that outputs print."""
     want = wanted(case, "value")
-    ruleset = _load([], Config.default()).ruleset
+    ruleset = _load([_rule(EVERY_EVENT)], Config.default()).ruleset
     bound = ruleset.catalog.bind(*_field(want["field"]))
     event = _event(events, want["event"])
-    Engine(ruleset).evaluate(event)  # counts the event
+    Engine(ruleset).evaluate(event)  # counts the event, since the rule asks for the count
     value = bound.value(event)
     got: object = None if value is MISSING else value
     if isinstance(got, (int, bool)):
@@ -216,7 +219,7 @@ def check_output_format(case: Case, events: Events) -> Problems:
         "output": want["output"],
         "tags": want.get("tags", []),
     }
-    loaded = _load([_rule("evt.num >= 0", **rule)], config)
+    loaded = _load([_rule(EVERY_EVENT, **rule)], config)
     if not loaded.ok:
         return [f"the rule does not load: {_messages(loaded.diagnostics)}"]
     alerts = Engine(loaded.ruleset, config).process(events.lines[want["event"]])
@@ -242,7 +245,7 @@ def check_output_format(case: Case, events: Events) -> Problems:
         problems += _differ(f"JSON key `{key}`", value, document.get(key, "ABSENT"))
     if "text_line" in want:
         text_config = config_of({**settings, "json_output": False})
-        [alert] = Engine(_load([_rule("evt.num >= 0", **rule)], text_config).ruleset, text_config).process(
+        [alert] = Engine(_load([_rule(EVERY_EVENT, **rule)], text_config).ruleset, text_config).process(
             events.lines[want["event"]]
         )
         problems += _differ("text_line", want["text_line"].rstrip("\n"), alert.to_text().rstrip("\n"))
