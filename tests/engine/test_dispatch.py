@@ -101,6 +101,15 @@ def test_what_is_decided_by_the_shape(condition: str, of: dict[str, Any], holds:
     assert names(ruleset(r=condition), **of) == (["r"] if holds else [])
 
 
+def test_attributes_of_the_shape_compared_with_each_other() -> None:
+    """A value's class says nothing about how it compares with another attribute."""
+    rules = ruleset(same="ka.verb = val(ka.target.resource)", joined='concat(ka.verb, "/", ka.target.resource) = b/c')
+    assert names(rules, verb="a", resource="b") == []
+    assert names(rules, verb="b", resource="b") == ["same"]
+    assert names(rules, verb="b", resource="c") == ["joined"]
+    assert names(rules, verb="c", resource="b") == []
+
+
 def test_an_event_without_audit_id_has_no_ka_fields() -> None:
     """Only fields that need no auditID see anything of it."""
     rules = ruleset(ka="ka.verb exists", jevt="jevt.value[/verb] = get", missing="not ka.verb exists")

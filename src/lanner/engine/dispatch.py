@@ -99,7 +99,9 @@ class Dispatch:
     def _rest(self, classes: Classes) -> Rest:
         """What is left of the rules for these classes of the first attributes of the shape.
 
-        It is worked out from what one attribute less leaves, which most shapes share.
+        It is worked out from what one attribute less leaves, which most shapes share. Facts name one attribute at a
+        time, so that a test which compares two of them stays: a representative stands for its class in tests on its
+        own attribute only.
         """
         rest = self._rests.get(classes)
         if rest is None:
