@@ -440,3 +440,10 @@ def test_settings_table() -> None:
 def test_load_of_the_null_device() -> None:
     """An empty file is the defaults."""
     assert Config.load(os.devnull, environ=ENVIRON).ok
+
+
+def test_a_value_that_is_none_of_the_choices(tmp_path: Path) -> None:
+    """The message names the value, not its type."""
+    (tmp_path / "falco.yaml").write_text("priority: urgent\nrule_matching: [all]\n")
+    messages = [problem.message for problem in Config.load(tmp_path / "falco.yaml", environ={}).diagnostics]
+    assert messages == ["`priority` cannot be `urgent`", "`rule_matching` must be a text"]

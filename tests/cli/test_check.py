@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -102,3 +104,25 @@ def test_a_bad_configuration_ends_the_command(lanner: Lanner, tmp_path: Path, ru
     assert "CONFIG_ERROR" in result.stderr
     assert not result.stdout
     assert lanner("check", "-c", tmp_path / "none.yaml", rules_file).code == 1
+
+
+def test_an_empty_folder(lanner: Lanner, tmp_path: Path) -> None:
+    """Nothing to check is not valid."""
+    result = lanner("check", tmp_path)
+    assert (result.code, result.stderr) == (1, f"Error: there is no rules file in `{tmp_path}`\n")
+
+
+def test_an_item_without_its_dash_is_no_configuration(lanner: Lanner, tmp_path: Path) -> None:
+    """A rules file that forgot the list is reported as one, not passed as a configuration of unknown keys."""
+    (tmp_path / "rules.yaml").write_text("required_engine_version: 1\n")
+    result = lanner("check", tmp_path / "rules.yaml")
+    assert result.code == 1
+    assert "a rules file is a list of items" in result.stdout
+
+
+def test_a_pipe(process: Callable[..., subprocess.Popen[bytes]]) -> None:
+    """Rules from a pipe, which can be read only once, are checked."""
+    with process("check", "/dev/stdin") as run:
+        out, _ = run.communicate(b"- macro: broken\n  condition: ka.verb =\n")
+    assert run.returncode == 1
+    assert b"/dev/stdin: invalid, 1 error" in out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,3 +60,20 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(
         run.stdout.close()
         assert run.stderr.read() == b""
     assert run.returncode == 141
+
+
+@pytest.mark.parametrize(
+    ("closed", "arguments", "code", "message"),
+    [
+        ("<&-", "replay -", 1, "Error: cannot read `standard input`: Bad file descriptor"),
+        (">&-", "fields", 1, "Error: Bad file descriptor"),
+        ("2>&-", "replay missing.jsonl", 1, ""),
+    ],
+)
+def test_closed_streams(closed: str, arguments: str, code: int, message: str) -> None:
+    """A standard stream that the caller closed costs what would go through it, and is no traceback."""
+    command = f"{sys.executable} -m lanner {arguments} {closed}"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith(message)

@@ -168,3 +168,14 @@ def test_nothing_in_an_event_reaches_the_terminal_as_a_command(
     path.write_bytes(lines(event("\x1b[2J"), "\x1b[31m{"))
     result = lanner("replay", "-r", rules_file, path)
     assert "\x1b" not in result.stdout + result.stderr
+
+
+def test_no_rules_file_is_an_error(lanner: Lanner, events_file: Path, tmp_path: Path) -> None:
+    """Where the files or folders that are named hold no rules file, no other rules run in their place."""
+    (tmp_path / "empty").mkdir()
+    result = lanner("replay", "-r", tmp_path / "empty", events_file)
+    assert (result.code, result.stdout) == (1, "")
+    assert result.stderr == f"Error: there is no rules file in `{tmp_path / 'empty'}`\n"
+    result = lanner("replay", "-o", "rules_files[]=gone.yaml", events_file)
+    assert (result.code, result.stdout) == (1, "")
+    assert "Error: no rules file of the configuration exists\n" in result.stderr

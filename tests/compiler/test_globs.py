@@ -86,6 +86,9 @@ SIMPLE = st.text(alphabet="ab/*?[]!^-\\.:", max_size=8)
 
 @pytest.mark.property
 @given(pattern=SIMPLE, text=st.text(alphabet="aAb/[]!^-\\.:", max_size=8), fold=st.booleans())
+@example(pattern="[?-", text="[:-", fold=False)
+@example(pattern="[[", text="[[", fold=False)
+@example(pattern="[![", text="[![", fold=False)
 @example(pattern="[b-a]", text="a", fold=False)
 @example(pattern="[a-]", text="-", fold=False)
 @example(pattern="[\\]]", text="]", fold=False)

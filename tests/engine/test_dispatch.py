@@ -64,6 +64,17 @@ def test_values_that_no_test_tells_apart_share_a_function() -> None:
     assert len(shapes._by_classes) == 2
 
 
+def test_long_values_are_not_remembered() -> None:
+    """Clients choose resources and verbs, of any length; what is kept of them is bounded in bytes."""
+    rules = ruleset(a="ka.verb startswith x and ka.target.resource = pods")
+    for number in range(20):
+        assert names(rules, verb="x" * 100_000 + str(number)) == ["a"]
+        assert names(rules, verb="get", resource="r" * 100_000 + str(number)) == []
+    kept = [value for shape in rules._dispatch._by_values for value in shape]
+    kept += [value for classes in rules._dispatch._classes for value in classes._by_value]
+    assert max(len(value) for value in kept if isinstance(value, str)) <= dispatch.MAX_LENGTH
+
+
 def test_overflowing_caches_change_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """With every cache full from the first event on, the answers stay the same."""
     monkeypatch.setattr(dispatch, "MAX_VALUES", 2)

@@ -163,3 +163,29 @@ def test_a_file_that_goes_away(tmp_path: Path) -> None:
     """A file that cannot be opened is an error with its name."""
     with pytest.raises(InputError, match="cannot read `gone`: No such file or directory"):
         list(Input("gone", tmp_path / "gone", 0).chunks())
+
+
+def test_many_short_documents_behind_a_long_one(tmp_path: Path) -> None:
+    """What was read for a long document may hold many short ones; each has its own line."""
+    long = b"[\n" + b"1,\n" * 200_000 + b"1]"
+    texts = _read(_write(tmp_path, long + b"\n{\n}\n" * 1000))
+    assert texts[0] == (1, long)
+    assert texts[1:] == [(200_003 + 3 * number, b"{\n}") for number in range(1000)]
+
+
+def test_a_file_that_cannot_be_looked_at_does_not_cost_its_neighbours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a file is kept, so that reading it tells why it cannot be read."""
+    stat = Path.stat
+
+    def refuse(path: Path, **options: bool) -> os.stat_result:
+        if path.name == "refused":
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    (tmp_path / "good").write_bytes(b"1\n")
+    (tmp_path / "refused").write_bytes(b"2\n")
+    monkeypatch.setattr(Path, "stat", refuse)
+    found = expand([str(tmp_path)])
+    assert {(Path(source.name).name, source.size) for source in found} == {("good", 2), ("refused", None)}

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import yaml
 
-from lanner.cli.loading import expand, read_config
+from lanner.cli.loading import read_config, some_files
 from lanner.cli.options import config_options, format_options
 from lanner.cli.table import plural
 from lanner.config import Config, ConfigError
@@ -18,6 +18,7 @@ from lanner.diagnostics.codes import Code
 from lanner.diagnostics.diagnostic import Diagnostic
 from lanner.diagnostics.render import falco_json, render_text
 from lanner.engine.loader import FileResult, load_rules
+from lanner.rules.reader import KNOWN_KEYS
 
 
 @click.command(name="check", epilog="Example: lanner check --format json my_rules.yaml falco.yaml")
@@ -31,7 +32,7 @@ def command(files: tuple[Path, ...], config_path: Path | None, overrides: tuple[
     one. A file that is a mapping of keys is taken for a configuration. Exit code 0: valid, warnings allowed; 1: not.
     """
     config = read_config(config_path, overrides)
-    paths = expand(files)
+    paths = some_files(files)
     configurations = [path for path in paths if is_configuration(path)]
     rules = [path for path in paths if path not in configurations]
     results = [*(check_configuration(path) for path in configurations), *load_rules(rules, config).files]
@@ -45,15 +46,23 @@ def command(files: tuple[Path, ...], config_path: Path | None, overrides: tuple[
 
 
 def is_configuration(path: Path) -> bool:
-    """Whether the first document of a file is a mapping; anything unreadable is left to the rules loader to report."""
+    """Whether the first document of a file is a mapping, and not a rules item without its dash.
+
+    Left to the rules loader: what cannot be read, and pipes, which can be read only once.
+    """
+    if not path.is_file():
+        return False
     try:
         with path.open("rb") as stream:
-            for event in yaml.parse(stream, Loader=yaml.CSafeLoader):
-                if isinstance(event, yaml.NodeEvent):
-                    return isinstance(event, yaml.MappingStartEvent)
+            nodes = (
+                event for event in yaml.parse(stream, Loader=yaml.CSafeLoader) if isinstance(event, yaml.NodeEvent)
+            )
+            if not isinstance(next(nodes, None), yaml.MappingStartEvent):
+                return False
+            key = next(nodes, None)
+            return not (isinstance(key, yaml.ScalarEvent) and key.value in KNOWN_KEYS)
     except (OSError, yaml.YAMLError, UnicodeDecodeError):
-        pass
-    return False
+        return False
 
 
 def check_configuration(path: Path) -> FileResult:

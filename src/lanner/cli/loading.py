@@ -29,9 +29,22 @@ def read_config(path: Path | None, overrides: Sequence[str]) -> Config:
 
 
 def rules_files(rules: Sequence[Path], config: Config) -> list[Path]:
-    """The files to load, in order: those asked for, else those of the configuration, else those that ship."""
+    """The files to load, in order: those asked for, else those of the configuration, else those that ship.
+
+    Ends the command if files or folders are named, but none is there: other rules are not what was asked for.
+    """
     chosen = list(rules) or [Path(name) for name in config.rules_files]
-    return expand(chosen) if chosen else shipped_rules()
+    if not chosen and (config.raw.get("rules_files") or config.raw.get("rules_file")):
+        raise click.ClickException("no rules file of the configuration exists")
+    return some_files(chosen) if chosen else shipped_rules()
+
+
+def some_files(paths: Sequence[Path]) -> list[Path]:
+    """The files of `expand`. Ends the command if there is none: an empty folder is most likely a mistake."""
+    files = expand(paths)
+    if not files:
+        raise click.ClickException(f"there is no rules file in {', '.join(f'`{path}`' for path in paths)}")
+    return files
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:

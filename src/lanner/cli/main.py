@@ -74,6 +74,7 @@ def group() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 something was wrong with an input, 2 wrong usage."""
+    _open_streams()
     sys.exit(run(arguments))
 
 
@@ -92,6 +93,20 @@ def run(arguments: Sequence[str] | None = None) -> int:
         _flush_or_silence()
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _open_streams() -> None:
+    """Put something in the place of standard streams that the caller closed.
+
+    A file opened later would take their number. Reading from closed input and writing to closed output must fail, so
+    they are opened the other way round; messages may get lost.
+    """
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(os.open(os.devnull, os.O_WRONLY))
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 def _flush_or_silence() -> None:

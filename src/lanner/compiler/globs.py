@@ -123,9 +123,11 @@ def _one_of(members: Set[int]) -> bytes:
 
 
 def _bracket(pattern: bytes, position: int, spread: Spread) -> tuple[Set[int], int] | None:
-    """The bytes that match a bracket expression, and the position behind its `]`; None if it is never closed.
+    """The bytes that match a bracket expression, and the position behind its `]`; None if the `[` is a plain one.
 
     `position` is that behind the `[`. A class of an unknown name spoils the rest: only what stands before it matches.
+    A `[` that is never closed is a plain one; but where the pattern ends within a range, fnmatch matches nothing,
+    unless `[` is a member by then.
     """
     negated = pattern[position : position + 1] in (b"!", b"^")
     start = position = position + negated
@@ -146,8 +148,10 @@ def _bracket(pattern: bytes, position: int, spread: Spread) -> tuple[Set[int], i
         high = low
         if pattern[position : position + 1] == b"-" and pattern[position + 1 : position + 2] not in (b"]", b""):
             high, position = _member(pattern, position + 1)
+        elif pattern[position:] == b"-" and (negated or ord("[") not in {*members, low}):
+            return frozenset(), len(pattern)
         if low is None or high is None:
-            return None
+            break
         if not spoilt:
             members |= spread(low, high)
     return None

@@ -149,7 +149,7 @@ class Builder:
         return self._node(Transformed, transformer, tuple(arguments), option, type, is_list)
 
     def test(self, operator: str, left: Value, right: Operand = None) -> Test:
-        # A number and a truth value can be equal in Python; the key tells 1 from True.
+        # 1 and True are equal in Python; no confusion, since the left side is either a number or a truth value.
         return self._node(Test, operator, left, right)
 
     def all_of(self, children: Iterable[Predicate]) -> Predicate:

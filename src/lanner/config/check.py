@@ -84,7 +84,7 @@ def _value(name: str, node: Node, values: dict[str, object], report: Report) -> 
         try:
             values[name] = read(setting, node)
         except ValueError as error:
-            report.add(Code.CONFIG_ERROR, f"`{name}` must be {setting.kind.value}", node.span, str(error))
+            report.add(Code.CONFIG_ERROR, _problem(setting, node), node.span, str(error))
 
 
 def read(setting: Setting, node: Node) -> object:
@@ -104,6 +104,13 @@ def read(setting: Setting, node: Node) -> object:
             return _scalar(setting, node.text.value)
         case _:
             raise ValueError(_example(setting))
+
+
+def _problem(setting: Setting, node: Node) -> str:
+    """What is wrong with a value that the setting cannot have."""
+    if setting.choices and isinstance(node, Scalar):
+        return f"`{setting.name}` cannot be `{node.text.value}`"
+    return f"`{setting.name}` must be {setting.kind.value}"
 
 
 def _text(node: Node) -> str:

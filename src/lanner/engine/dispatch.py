@@ -5,15 +5,16 @@ subresource, response code. For each shape seen, all rules are specialised with 
 nothing, is compiled into one function.
 
 Values that no test of any rule can tell apart are of one class, and a shape is made of classes, not of values: a
-thousand invented verbs are one shape. All caches are bounded. When one is full, an event costs the lookups of its
-values' classes more; when there are too many shapes, the function for all shapes answers.
+thousand invented verbs are one shape. Clients choose the values, so all caches are bounded, in number and in bytes. One
+that is full starts anew, which costs the events after it the lookups of their values' classes; when there are too many
+shapes, the function for all shapes answers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 from lanner.compiler import ir
 from lanner.compiler.build import Matcher, build
@@ -35,9 +36,14 @@ SHAPE: tuple[tuple[str, ...], ...] = (
 MAX_VALUES = 4096
 """Values remembered for each attribute of the shape, and shapes remembered by their values."""
 
+MAX_LENGTH = 256
+"""Characters of a value that is remembered; resources and verbs are shorter."""
+
 MAX_SHAPES = 4096
 """Functions compiled for shapes."""
 
+Key = TypeVar("Key")
+Kept = TypeVar("Kept")
 RawShape: TypeAlias = tuple[object, ...]
 Classes: TypeAlias = "tuple[str | Missing, ...]"
 Rest: TypeAlias = "tuple[tuple[Any, ir.Predicate], ...]"
@@ -92,8 +98,8 @@ class Dispatch:
             if len(self._by_classes) >= MAX_SHAPES:
                 return self._any_shape
             matcher = self._by_classes[classes] = self._function(self._rest(classes))
-        if len(self._by_values) < MAX_VALUES:
-            self._by_values[shape] = matcher
+        if not any(isinstance(value, str) and len(value) > MAX_LENGTH for value in shape):
+            _remember(self._by_values, shape, matcher)
         return matcher
 
     def _rest(self, classes: Classes) -> Rest:
@@ -134,14 +140,24 @@ class Dispatch:
 
 
 class _Classes:
-    """Sorts the values of one attribute into classes that no test can tell apart, each named by its first value."""
+    """Sorts the values of one attribute into classes that no test can tell apart, each named by its first value.
+
+    Values that tests name are classes of their own; all others differ only in their answers to what remains.
+    """
 
     def __init__(self, path: tuple[str, ...], tests: Sequence[ir.Test]) -> None:
         self._read = Attribute(path)
         self._path = path
-        self._tests = tests
+        self._named: set[str] = set()
+        self._others: list[ir.Test] = []
+        for test in tests:
+            names = _names(test)
+            if names is None:
+                self._others.append(test)
+            else:
+                self._named |= names
         self._by_value: dict[object, str | Missing] = {}
-        self._by_answers: dict[tuple[bool, ...], str | Missing] = {}
+        self._by_answers: dict[tuple[bool, ...], str] = {}
 
     def representative(self, value: object) -> str | Missing:
         """A value, as fields show it, that every test answers like this one; MISSING for MISSING."""
@@ -151,14 +167,36 @@ class _Classes:
         event = AuditEvent(audit_id="")
         _put(event, self._path, value)
         text = self._read(event)
-        if text is MISSING:
-            found = MISSING
+        if text is MISSING or text in self._named:
+            found = text
         else:
-            answers = tuple(test_holds(test, event) for test in self._tests)
-            found = self._by_answers.setdefault(answers, text)
-        if len(self._by_value) < MAX_VALUES:
-            self._by_value[value] = found
+            answers = tuple(test_holds(test, event) for test in self._others)
+            found = self._by_answers.get(answers)
+            if found is None:
+                found = self._by_answers[answers] = text
+        if not isinstance(value, str) or len(value) <= MAX_LENGTH:
+            _remember(self._by_value, value, found)
         return found
+
+
+def _names(test: ir.Test) -> frozenset[str] | None:
+    """The values that a test for equality or membership names; None for a test of another kind."""
+    match test:
+        case ir.Test(operator="=" | "!=", left=ir.FieldValue(), right=str(name)):
+            return frozenset((name,))
+        case ir.Test(operator="in", left=ir.FieldValue(), right=frozenset()):
+            return cast("frozenset[str]", test.right)
+        case ir.Test(operator="exists", left=ir.FieldValue()):
+            return frozenset()
+        case _:
+            return None
+
+
+def _remember(cache: dict[Key, Kept], key: Key, value: Kept) -> None:
+    """Put a value into a bounded cache; a full one starts anew."""
+    if len(cache) >= MAX_VALUES:
+        cache.clear()
+    cache[key] = value
 
 
 def _put(event: AuditEvent, path: tuple[str, ...], value: object) -> None:

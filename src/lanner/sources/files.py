@@ -25,7 +25,7 @@ import zstandard
 
 from lanner.jsontext.scanner import ScanError, expect_end, skip_blanks, skip_value
 
-MAX_TEXT = 256 * 1024 * 1024
+MAX_TEXT = 64 * 1024 * 1024
 """The most bytes of one JSON text."""
 
 STDIN = "-"
@@ -125,19 +125,33 @@ def _paths(argument: str) -> list[Path]:
 
 
 def _files_below(folder: Path) -> list[Path]:
+    """The files; also what cannot be looked at, a folder or a file: reading it will tell why, and not cost the rest."""
     files: list[Path] = []
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=lambda error: files.append(Path(error.filename))):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        files.extend(Path(parent, name) for name in names if not name.startswith("."))
-    return sorted((file for file in files if file.is_file()), key=_age)
+        files.extend(file for name in names if not name.startswith(".") and _may_be_file(file := Path(parent, name)))
+    return sorted(files, key=_age)
+
+
+def _may_be_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return True
 
 
 def _age(path: Path) -> tuple[int, Path]:
-    return path.stat().st_mtime_ns, path
+    try:
+        return path.stat().st_mtime_ns, path
+    except OSError:
+        return 0, path
 
 
 def _input(path: Path) -> Input:
-    return Input(str(path), path, path.stat().st_size if path.is_file() else None)
+    try:
+        return Input(str(path), path, path.stat().st_size if path.is_file() else None)
+    except OSError:
+        return Input(str(path), path, None)
 
 
 def _decompressed(blocks: Iterator[_Block], name: str) -> Iterator[_Block]:
@@ -287,35 +301,43 @@ def _spanning(content: _Content, limit: int, number: int) -> Iterator[Chunk]:
     A text that is not JSON ends before the next line that opens an object or array, behind the place where it breaks;
     from there on it may be JSON lines again (a file whose first line was cut off).
     """
-    text = b""
+    block = b""
+    start = 0  # where what is not given yet begins; the block is not cut there, since it may hold many short texts
     more = True
     while True:
-        start = skip_blanks(text)
-        number += text.count(b"\n", 0, start)
-        text = text[start:]
-        if not text:
-            text = content.read()
-            if not text:
+        blanks = start
+        start = skip_blanks(block, blanks)
+        number += block.count(b"\n", blanks, start)
+        if start == len(block):
+            block, start = content.read(), 0
+            if not block:
                 return
             continue
         resume = None
         try:
-            end = size = skip_value(text, 0)
+            end = behind = skip_value(block, start)
         except ScanError as error:
-            if more and len(text) <= limit and (error.incomplete or error.position > len(text) - _NEAR_END):
-                text, more = _longer(text, content)
+            unfinished = error.incomplete or error.position > len(block) - _NEAR_END
+            if more and unfinished and len(block) - start <= limit:
+                block, more = _longer(block[start:], content)
+                start = 0
                 continue
-            if error.position < len(text):
-                resume = _line_opens_container(text, max(1, text.rfind(b"\n", 0, error.position) + 1))
-            end = len(text) if resume is None else resume.start()
-            size = min(end, limit)
-        yield number, text[:size].rstrip(), content.position
-        number += text.count(b"\n", 0, end)
-        text = text[end:]
-        if resume is not None and not _goes_on(text.partition(b"\n")[0]):
-            content.put_back(text)
+            if error.position < len(block):
+                resume = _line_opens_container(block, max(start + 1, block.rfind(b"\n", start, error.position) + 1))
+            behind = len(block) if resume is None else resume.start()
+            end = min(behind, start + limit)
+        yield number, block[start:end].rstrip(), content.position
+        number += block.count(b"\n", start, behind)
+        start = behind
+        if resume is not None and not _goes_on(_first_line(block, start)):
+            content.put_back(block[start:])
             yield from _lines(content, limit, number)
             return
+
+
+def _first_line(block: bytes, start: int) -> bytes:
+    end = block.find(b"\n", start)
+    return block[start:] if end < 0 else block[start:end]
 
 
 def _longer(text: bytes, content: _Content) -> tuple[bytes, bool]:
