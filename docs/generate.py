@@ -1,7 +1,7 @@
 """Writes the generated parts of the documentation: `make docs`. A test holds that they are current.
 
-Whole pages: fields.md, diagnostics.md, configuration.md, cli.md. Parts of a page, between markers: the tables of
-operators, modifiers and transformers in conditions.md.
+Whole pages: fields.md, diagnostics.md, configuration.md, cli.md, metrics.md. Parts of a page, between markers: the
+tables of operators, modifiers and transformers in conditions.md.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import SourceFile
 from lanner.engine.loader import load_rules, load_sources
 from lanner.fields.k8s_catalog import k8s_audit_catalog
+from lanner.server.metrics import METRICS
 from lanner.testing.cases import read_cases
 
 DOCS = Path(__file__).resolve().parent
@@ -137,9 +138,14 @@ def configuration_page() -> str:
         "variable `LANNER_CONFIG`, else `/etc/lanner/falco.yaml`; none is fine. `lanner check falco.yaml` checks one.",
         "`-o key=value` sets one key, `-o key[]=value` appends to a list, and dots go into sections: "
         "`-o webserver.listen_port=8080`. `${VAR}` stands for a variable of the environment, `$${VAR}` for itself.",
-        "Unknown keys warn. Lanner uses the keys that concern rules, matching and the form of alerts; it reads "
-        "and keeps the others. The only default that differs from Falco's is `rule_matching`: see "
-        "[differences](differences.md#all-matching-rules-alert).",
+        "Unknown keys warn. What Falco does not have stands under `lanner:`. Defaults that differ from Falco's: "
+        "`rule_matching` is `all` (see [differences](differences.md#all-matching-rules-alert)); standard output, the "
+        "web server and its metrics are on; the web server listens on 127.0.0.1 alone.",
+        "## Where events come from",
+        "`lanner.webhooks`, `lanner.files` and Falco's `plugins` (narrowed by `load_plugins`) all name sources; "
+        "without any there is one webhook on `127.0.0.1:9765`. [Event sources](sources.md) tells what each can be; "
+        "[running the service](service.md) has examples.",
+        "Times are written `90s`, `15m`, `12h`, `30d`; sizes `512KiB`, `64MiB`, `10GiB`.",
         "## Selecting rules",
         "`rules` is a list of steps that are applied in order to what the rules files enable:",
         '```yaml\nrules:\n  - disable: {rule: "*"}\n  - enable: {tag: k8s}\n```',
@@ -188,12 +194,48 @@ def cli_page() -> str:
     return page("Command line", *sections)
 
 
+def metrics_page() -> str:
+    falco = (
+        ("falcosecurity_falco_version_info", "the version of Lanner"),
+        ("falcosecurity_evt_hostname_info", "the host name that alerts carry"),
+        ("falcosecurity_falco_evt_source_info", "the event source"),
+        ("falcosecurity_scap_engine_name_info", "always `source_plugin`"),
+        ("falcosecurity_falco_sha256_rules_files_info", "every rules file and the SHA-256 of what was in it"),
+        ("falcosecurity_falco_sha256_config_files_info", "the same for configuration files"),
+        ("falcosecurity_falco_start_timestamp_nanoseconds", "when the process started"),
+        ("falcosecurity_falco_reload_timestamp_nanoseconds", "when the rules were loaded"),
+        ("falcosecurity_falco_duration_seconds_total", "how long it runs"),
+        ("falcosecurity_falco_outputs_queue_num_drops_total", "alerts not written to standard output"),
+        (
+            "falcosecurity_falco_rules_matches_total",
+            "matches of each rule that had some; labels `rule_name`, `priority` (0 to 7), `source`, `tag_NAME` per tag",
+        ),
+    )
+    return page(
+        "Metrics",
+        "`/metrics` of [the service](service.md#health) gives these in Prometheus' text format. Counters begin at 0 "
+        "when the process starts; `lanner status` has the totals of all time. In each of them "
+        "received = evaluated + duplicate + malformed.",
+        "A [dashboard](../deploy/grafana/lanner.json) and [alerting rules](../deploy/prometheus/alerts.yaml) use them.",
+        "## Lanner's own",
+        rows(
+            ("metric", "kind", "labels", "meaning"),
+            ((f"`{m.name}`", m.kind, ", ".join(f"`{label}`" for label in m.labels), m.help) for m in METRICS.values()),
+        ),
+        "## Falco's names",
+        "Where the meaning is the same, the name is Falco's, so that dashboards go on working.",
+        rows(("metric", "meaning"), ((f"`{name}`", meaning) for name, meaning in falco)),
+        "Besides these there are the usual `process_` metrics.",
+    )
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "fields.md": fields_page,
     "diagnostics.md": diagnostics_page,
     "configuration.md": configuration_page,
     "cli.md": cli_page,
     "conditions.md": conditions_page,
+    "metrics.md": metrics_page,
 }
 """How to make the text of every page that is generated, whole or in part."""
 

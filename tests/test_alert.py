@@ -158,19 +158,15 @@ def test_rendered_once() -> None:
     calls: list[str] = []
 
     class Output:
-        def render(self, event: AuditEvent) -> str:
-            calls.append("render")
-            return "x"
-
-        def fields(self, event: AuditEvent) -> dict[str, Any]:
-            calls.append("fields")
-            return {}
+        def rendered(self, event: AuditEvent) -> tuple[str, dict[str, Any]]:
+            calls.append("rendered")
+            return "x", {}
 
     rule = SimpleNamespace(name="r", priority=Priority.DEBUG, source="k8s_audit", tags=(), output=Output())
     alert = Alert(rule, decoded(json.dumps(EVENT)), AlertFormat("host"))
     assert calls == []
     assert alert.to_json() == alert.to_json()
-    assert calls == ["render", "fields"]
+    assert calls == ["rendered"]
 
 
 def test_shared_example(zone: Any) -> None:

@@ -29,7 +29,12 @@ ORDER = (
     "config",
     "engine",
     "testing",
+    "store",
     "sources",
+    "service",
+    "server",
+    "pipeline",
+    "app",
     "cli",
 )
 
@@ -40,6 +45,8 @@ BELONGS_TO = {"alert": "engine", "__main__": "cli"}
 FORBIDDEN = {
     "rules": {"fields"},
     "config": {"condition", "fields", "rules", "compiler"},
+    "store": {"event", "jsontext", "decode", "diagnostics", "condition", "fields", "rules", "compiler", "config"}
+    | {"engine", "content", "testing"},
     "sources": {"condition", "fields", "rules", "compiler", "config", "engine", "content", "testing"},
 }
 

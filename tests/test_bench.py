@@ -33,6 +33,15 @@ def test_quick_run_and_comparison(tmp_path: Path) -> None:
     assert compared.count("+0.0%") == len(results)
 
 
+def test_quick_run_of_the_service(tmp_path: Path) -> None:
+    """Bodies are posted over one and over many connections, and the store holds exactly what was acknowledged."""
+    output = tmp_path / "run.json"
+    table = _run("bench.webhook", "--quick", "--output", str(output))
+    results = json.loads(output.read_bytes())["results"]
+    assert len(results) == 4
+    assert all(result["committed"] and result["p99"] > 0 and result["name"] in table for result in results)
+
+
 def test_generated_events_are_events() -> None:
     """Without recorded events there are generated ones, the same every time."""
     events = generated(50)

@@ -54,10 +54,11 @@ class AlertFormat:
 
 
 class Output(Protocol):
-    """What renders a rule's output for an event: the message, and `output_fields`."""
+    """What renders a rule's output for an event."""
 
-    def render(self, event: AuditEvent) -> str: ...
-    def fields(self, event: AuditEvent) -> Mapping[str, FieldOutput]: ...
+    def rendered(self, event: AuditEvent) -> tuple[str, Mapping[str, FieldOutput]]:
+        """The message, and `output_fields`."""
+        ...
 
 
 class AlertingRule(Protocol):
@@ -114,9 +115,13 @@ class Alert:
         return self.event.time_ns
 
     @cached_property
+    def _rendered(self) -> tuple[str, Mapping[str, FieldOutput]]:
+        return self._rule.output.rendered(self.event)
+
+    @property
     def message(self) -> str:
         """The output of the rule with all values in it."""
-        return self._rule.output.render(self.event)
+        return self._rendered[0]
 
     @cached_property
     def output(self) -> str:
@@ -128,7 +133,7 @@ class Alert:
     def output_fields(self) -> Mapping[str, FieldOutput]:
         """The fields of the output and of the configuration, and the time in nanoseconds; None for a missing value."""
         time = "evt.time.iso8601" if self._format.iso_time else "evt.time"
-        return dict(sorted({time: self.time, **self._rule.output.fields(self.event)}.items()))
+        return dict(sorted({time: self.time, **self._rendered[1]}.items()))
 
     def to_dict(self) -> dict[str, object]:
         """Falco's JSON document as a dict, without the keys that the configuration leaves out."""

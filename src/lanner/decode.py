@@ -100,6 +100,29 @@ def decode(body: bytes) -> Decoded:
     return _decode_body(body.strip(_BLANKS))
 
 
+def decode_usual(body: bytes) -> Decoded | None:
+    """The events of an EventList as the API server writes it; None for any other body, which `decode` reads.
+
+    This takes some milliseconds for a megabyte. `decode` may take a hundred times that where it needs the scanner, or
+    where a body holds very many pieces that are no events.
+    """
+    try:
+        envelope = _decode_envelope(body)
+        events = []
+        for item in envelope.items:
+            event = _decode_event(item)
+            time = event.stage_timestamp
+            # The first conditions are what is_time begins with: a call costs too much here.
+            usual = time and time[4:20:3] == "--T::." and time[26:] == "Z" and _parse(time)
+            if not usual and (not time or not is_time(time)):
+                return None
+            event.place = item
+            events.append(event)
+    except (ValueError, RecursionError):
+        return None
+    return Decoded(events, []) if envelope.kind == "EventList" else None
+
+
 def decode_object(event: Any) -> AuditEvent:
     """The event that a Python object (a dict as from json.loads) stands for. Raises EventError if it is none."""
     try:

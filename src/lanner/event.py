@@ -51,15 +51,25 @@ class ResponseStatus(Struct, frozen=True, gc=False):
 class Surroundings:
     """What an event carries besides its JSON; never decoded from it.
 
-    `raw`: the JSON text of the event. `number`: counts the events of an engine, from 1. `start_ns`: the time of the
-    engine's first event.
+    `number`: counts the events of an engine, from 1. `start_ns`: the time of the engine's first event.
     """
 
-    raw: bytes
     number: int
     start_ns: int
     stage_timestamp: MaybeText
     timestamp: MaybeText
+    place: Raw
+    """Where the event stands in its body, if `raw` is not set: a copy of every text costs more than most rules."""
+
+    @cached_property
+    def raw(self) -> bytes:
+        """The JSON text of the event."""
+        return bytes(self.place)
+
+    @property
+    def size(self) -> int:
+        """The length of `raw`."""
+        return memoryview(self.__dict__.get("raw") or self.place).nbytes
 
     @cached_property
     def time_ns(self) -> int:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lanner.config import Config
+from lanner.service.wiring import wire
 from tests.cli.conftest import Lanner
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -40,3 +42,20 @@ def test_the_first_rule_of_the_guide_is_valid(lanner: Lanner, tmp_path: Path) ->
     path = tmp_path / "rules.yaml"
     path.write_text("".join(blocks(ROOT / "docs" / "getting-started.md", "yaml")))
     assert lanner("check", path).stdout == f"{path}: ok\n"
+
+
+@pytest.mark.parametrize("page", ["sources.md", "service.md", "configuration.md"])
+def test_configurations_in_the_pages_are_good(page: str, tmp_path: Path) -> None:
+    """What is copied into a falco.yaml has no problem, not even a warning, and makes sources."""
+    found = [
+        text
+        for text in blocks(ROOT / "docs" / page, "yaml")
+        if text.startswith(("lanner:", "plugins:", "rules:\n  - d"))
+    ]
+    assert found
+    for text in found:
+        (tmp_path / "falco.yaml").write_text(text)
+        config = Config.load(tmp_path / "falco.yaml", environ={"HOME": str(tmp_path)})
+        wiring = wire(config.service)
+        assert (*config.diagnostics, *wiring.diagnostics) == ()
+        assert wiring.sources

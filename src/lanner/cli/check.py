@@ -19,6 +19,7 @@ from lanner.diagnostics.diagnostic import Diagnostic
 from lanner.diagnostics.render import falco_json, render_text
 from lanner.engine.loader import FileResult, load_rules
 from lanner.rules.reader import KNOWN_KEYS
+from lanner.service.wiring import wire
 
 
 @click.command(name="check", epilog="Example: lanner check --format json my_rules.yaml falco.yaml")
@@ -68,7 +69,8 @@ def is_configuration(path: Path) -> bool:
 def check_configuration(path: Path) -> FileResult:
     """The problems of a configuration file, in the shape of a rules file's."""
     try:
-        diagnostics = Config.load(path).diagnostics
+        config = Config.load(path)
+        diagnostics = (*config.diagnostics, *wire(config.service).diagnostics)
     except ConfigError as error:
         diagnostics = (Diagnostic(Code.ERR_FILE_READ, str(error)),)
     return FileResult(str(path), diagnostics)

@@ -26,6 +26,9 @@ class _Entry(NamedTuple):
 
 
 COMMANDS: dict[str, _Entry] = {
+    "run": _Entry("lanner.cli.run", "Take audit events from API servers and files, and raise alerts."),
+    "alerts": _Entry("lanner.cli.alerts", "List the alerts of the store, or show one in full."),
+    "status": _Entry("lanner.cli.status", "Show what came in, from where, what became of it, and how the service is."),
     "replay": _Entry("lanner.cli.replay", "Run rules over recorded audit events."),
     "check": _Entry("lanner.cli.check", "Check rules files and configuration files."),
     "fields": _Entry("lanner.cli.fields", "List the fields that conditions and outputs can use."),

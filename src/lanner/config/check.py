@@ -9,6 +9,7 @@ from difflib import get_close_matches
 
 from lanner.config.settings import SETTINGS, Kind, Setting, children, is_list, is_section
 from lanner.config.tree import Items, Node, Scalar, Section, read_bool, read_integer
+from lanner.config.units import read_duration, read_size
 from lanner.diagnostics.codes import Code
 from lanner.diagnostics.report import Report
 
@@ -128,6 +129,10 @@ def _scalar(setting: Setting, text: str) -> object:
                 return read_integer(text)
             case Kind.NUMBER:
                 return float(text)
+            case Kind.DURATION:
+                return read_duration(text)
+            case Kind.SIZE:
+                return read_size(text)
     except ValueError:
         raise ValueError(_example(setting)) from None
     if setting.choices and text.lower() not in setting.choices:
@@ -148,6 +153,8 @@ def _example(setting: Setting) -> str:
             return f"write `{key}: true` or `{key}: false`."
         case Kind.INTEGER | Kind.NUMBER:
             return f"write a number, for example `{key}: {setting.default}`."
+        case Kind.DURATION | Kind.SIZE:
+            return f"write a number and its unit, for example `{key}: {setting.default}`."
         case _:
             return f"write `{key}: text`."
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 from lanner.config.check import check
 from lanner.config.files import load_tree
+from lanner.config.service import ServiceConfig, read_service
 from lanner.config.settings import SETTINGS
 from lanner.config.tree import Items, Node, Scalar, Section, TreeError, plain, valid_text
 from lanner.diagnostics.codes import Code
@@ -57,7 +58,8 @@ class Config:
 
     `rules_files` as written, without those that do not exist: files and folders, relative to the current directory.
     `raw`: the whole configuration as plain values, for whoever needs keys that have no attribute here.
-    `path`: the main file; `files`: all files that were read.
+    `path`: the main file; `files`: all files that were read. `service`: what only `lanner run` and the commands that
+    look into its store need.
     """
 
     rules_files: tuple[str, ...]
@@ -76,6 +78,7 @@ class Config:
     raw: Mapping[str, Any] = field(repr=False)
     path: str | None
     files: tuple[str, ...]
+    service: ServiceConfig
     diagnostics: tuple[Diagnostic, ...]
 
     @property
@@ -129,6 +132,7 @@ class _Reader:
         append_output = tuple(
             entry for entry in map(self._append_output, self._items("append_output")) if entry is not None
         )
+        service = read_service(self._root, self._values, environ, self._report)
         return Config(
             rules_files=rules_files,
             rules=rules,
@@ -146,6 +150,7 @@ class _Reader:
             raw=MappingProxyType(cast("dict[str, Any]", plain(self._root))),
             path=path,
             files=tuple(files),
+            service=service,
             diagnostics=self._report.diagnostics,
         )
 

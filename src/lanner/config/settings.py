@@ -21,6 +21,8 @@ class Kind(Enum):
     NUMBER = "a number"
     TEXTS = "a list of texts"
     TEXT_MAP = "a mapping of names to texts"
+    DURATION = "a time such as `90s`, `15m`, `12h` or `30d`"
+    SIZE = "a size such as `512KiB`, `64MiB` or `10GiB`"
     ANY = "anything"
 
 
@@ -39,12 +41,28 @@ class Setting:
 
 
 B, T, I, N, L = Kind.BOOL, Kind.TEXT, Kind.INTEGER, Kind.NUMBER, Kind.TEXTS  # noqa: E741
+D, S = Kind.DURATION, Kind.SIZE
 STRATEGIES = ("append", "override", "add-only")
 
 _KEPT_FOR_SYSCALLS = "for system calls only; accepted and without effect"
 
-# `rule_matching` is the one default that differs from Falco's: with `first`, the rule that is defined first hides all
-# other detections on an event.
+_ACCESS = (
+    ("token", T, "", "bearer token that a client must show; better `token_file`"),
+    ("token_file", T, "", "file with bearer tokens, one a line"),
+    ("username", T, "", "name for basic authentication"),
+    ("password", T, "", "password of that name; better `password_file`"),
+    ("password_file", T, "", "file with that password"),
+)
+
+
+def _access(prefix: str) -> tuple[Setting, ...]:
+    return tuple(Setting(f"{prefix}.{name}", kind, default, text) for name, kind, default, text in _ACCESS)
+
+
+_SUBJECTS = "with `client_ca`: common names of the client certificates that may post; empty for any that is signed"
+
+# Defaults that differ from Falco's. `rule_matching`: with `first`, the rule that is defined first hides all other
+# detections on an event. `webserver.listen_address`: nothing is open to the network unless somebody says so.
 _TABLE: tuple[Setting, ...] = (
     Setting("config_files", Kind.ANY, None, "files or folders of further settings, each a path or {path, strategy}"),
     Setting("config_files[].path", T, None, "file or folder to include"),
@@ -72,12 +90,11 @@ _TABLE: tuple[Setting, ...] = (
     Setting("append_output[].extra_fields", Kind.ANY, None, "fields to add: a field name, or {name: text with fields}"),
     Setting("append_output[].suggested_output", B, False, "add the fields that a source suggests"),
     Setting("static_fields", Kind.TEXT_MAP, None, "constants that rules use as `static.NAME`"),
-    Setting("lanner", Kind.ANY, None, "everything that Falco does not have"),
     # outputs
     Setting("buffered_outputs", B, False, "let outputs buffer what they write"),
     Setting("outputs_queue.capacity", I, 0, "alerts that may wait for outputs; 0 for no bound"),
     Setting("output_timeout", I, 2000, "milliseconds after which a slow output is reported"),
-    Setting("stdout_output.enabled", B, False, "alerts on standard output"),
+    Setting("stdout_output.enabled", B, True, "alerts on standard output"),
     Setting("syslog_output.enabled", B, False, "alerts to syslog"),
     Setting("file_output.enabled", B, False, "alerts into a file"),
     Setting("file_output.keep_alive", B, False, "keep the file open between alerts"),
@@ -100,16 +117,16 @@ _TABLE: tuple[Setting, ...] = (
     Setting("program_output.keep_alive", B, False, "keep the program running between alerts"),
     Setting("program_output.program", T, "", "the shell command"),
     # the service
-    Setting("webserver.enabled", B, False, "serve health, versions and metrics"),
-    Setting("webserver.threadiness", I, 0, "threads; 0 for one for each core"),
+    Setting("webserver.enabled", B, True, "serve health, versions and metrics"),
+    Setting("webserver.threadiness", I, 0, "accepted and without effect: one thread serves all"),
     Setting("webserver.listen_port", I, 8765, "port to listen on"),
-    Setting("webserver.listen_address", T, "0.0.0.0", "address to listen on"),
+    Setting("webserver.listen_address", T, "127.0.0.1", "address to listen on; `0.0.0.0` for all"),
     Setting("webserver.k8s_healthz_endpoint", T, "/healthz", "path of the health check"),
-    Setting("webserver.prometheus_metrics_enabled", B, False, "serve metrics for Prometheus"),
+    Setting("webserver.prometheus_metrics_enabled", B, True, "serve metrics for Prometheus"),
     Setting("webserver.ssl_enabled", B, False, "serve over TLS"),
     Setting("webserver.ssl_certificate", T, "/etc/falco/falco.pem", "one file with certificate and key"),
-    Setting("log_stderr", B, False, "log to standard error"),
-    Setting("log_syslog", B, True, "log to syslog"),
+    Setting("log_stderr", B, True, "log to standard error"),
+    Setting("log_syslog", B, True, "accepted and without effect: logs go to standard error"),
     Setting("log_level", T, "info", "least severe messages to log", (*PRIORITY_WORDS, "info")),
     Setting("libs_logger.enabled", B, True, _KEPT_FOR_SYSCALLS),
     Setting("libs_logger.severity", T, "info", _KEPT_FOR_SYSCALLS),
@@ -129,10 +146,12 @@ _TABLE: tuple[Setting, ...] = (
     Setting("metrics.include_empty_values", B, False, "also metrics that are 0"),
     # event sources
     Setting("load_plugins", L, None, "names of the plugins to use, all without it"),
-    Setting("plugins[].name", T, "", "name of a plugin"),
-    Setting("plugins[].library_path", T, "", "its library"),
-    Setting("plugins[].init_config", Kind.ANY, None, "its settings"),
-    Setting("plugins[].open_params", T, "", "what it reads"),
+    Setting("plugins[].name", T, "", "name of a plugin: `k8saudit`, `json`, or a source that a Python package brings"),
+    Setting("plugins[].library_path", T, "", "accepted and without effect: no library is needed"),
+    Setting("plugins[].init_config", Kind.ANY, None, "its settings, as a mapping, or as JSON or YAML text"),
+    Setting(
+        "plugins[].open_params", T, "", "what it reads; for k8saudit `http://:9765/k8s-audit`, `file:///path`, `/path`"
+    ),
     Setting("plugins_hostinfo", B, True, _KEPT_FOR_SYSCALLS),
     Setting(
         "engine.kind", T, "nodriver", "how system calls are captured", ("kmod", "modern_ebpf", "replay", "nodriver")
@@ -167,6 +186,50 @@ _TABLE: tuple[Setting, ...] = (
     ),
     Setting("container_engines.cri.sockets", L, (), _KEPT_FOR_SYSCALLS),
     Setting("container_engines.cri.disable_async", B, False, _KEPT_FOR_SYSCALLS),
+    # what Falco does not have
+    Setting("lanner.data_dir", T, "", "folder of the store; `/var/lib/lanner` for root, else `~/.local/share/lanner`"),
+    Setting("lanner.store", T, "", "where alerts are kept: `sqlite:////path/lanner.db`, `postgresql://user@host/name`"),
+    Setting("lanner.retention.age", D, "30d", "older alerts are removed; `0s` keeps them"),
+    Setting("lanner.retention.size", S, "10GiB", "the oldest alerts are removed beyond this size; `0` for no bound"),
+    Setting("lanner.webhooks[].name", T, "", "name of the source; `webhook` and a number without it"),
+    Setting("lanner.webhooks[].address", T, "127.0.0.1", "address to listen on; `0.0.0.0` for all"),
+    Setting("lanner.webhooks[].port", I, 9765, "port to listen on"),
+    Setting("lanner.webhooks[].path", T, "/k8s-audit", "path that takes events"),
+    Setting("lanner.webhooks[].cluster", T, "", "name of the cluster that posts there"),
+    Setting("lanner.webhooks[].certificate", T, "", "certificate for https, or one file with certificate and key"),
+    Setting("lanner.webhooks[].key", T, "", "key of the certificate, if it is in another file"),
+    Setting(
+        "lanner.webhooks[].client_ca", T, "", "authorities whose client certificates are taken; then one is needed"
+    ),
+    Setting("lanner.webhooks[].allowed_subjects", L, (), _SUBJECTS),
+    *_access("lanner.webhooks[]"),
+    Setting("lanner.webhooks[].paths[].path", T, "", "a path of its own for a cluster: `/k8s-audit/prod-eu`"),
+    Setting("lanner.webhooks[].paths[].cluster", T, "", "name of that cluster"),
+    Setting("lanner.webhooks[].paths[].allowed_subjects", L, (), _SUBJECTS),
+    *_access("lanner.webhooks[].paths[]"),
+    Setting("lanner.files[].name", T, "", "name of the source; `file` and a number without it"),
+    Setting("lanner.files[].path", T, "", "file, folder or pattern; `-` for standard input"),
+    Setting("lanner.files[].follow", B, True, "go on reading as it grows; `false` reads once"),
+    Setting("lanner.files[].cluster", T, "", "name of the cluster that the events are of"),
+    Setting("lanner.limits.body", S, "64MiB", "largest body, unpacked; a larger one is refused"),
+    Setting("lanner.limits.in_flight", S, "64MiB", "bytes of bodies in work; beyond it a client is told to come again"),
+    Setting("lanner.limits.event", S, "256KiB", "a larger event is evaluated and is itself an alert"),
+    Setting("lanner.limits.kept_event", S, "1MiB", "a larger event is kept without its request and response bodies"),
+    Setting("lanner.limits.header_timeout", D, "10s", "time for the headers of a request"),
+    Setting("lanner.limits.body_timeout", D, "30s", "time for its body"),
+    Setting("lanner.limits.idle_timeout", D, "2m", "time that a connection may be idle"),
+    Setting("lanner.limits.retry_after", D, "5s", "when a client that was refused may come again"),
+    Setting("lanner.limits.stop", D, "20s", "time to finish what was accepted when the service stops"),
+    Setting(
+        "lanner.silence.after", D, "15m", "alert when a cluster that was heard is silent for so long; `0s` for never"
+    ),
+    Setting("lanner.silence.clusters", Kind.TEXT_MAP, None, "the same for single clusters: `{prod-eu: 2m, lab: 0s}`"),
+    Setting("lanner.silence.first_event", D, "5m", "time after which the log tells that no event has come at all"),
+    Setting("lanner.redact[].resource", T, "", "what to redact of: `secrets`, `serviceaccounts/token`; empty for all"),
+    Setting("lanner.redact[].pointers", L, (), "JSON pointers into the event, `*` for any key or position"),
+    Setting("lanner.log_format", T, "auto", "form of the log; `auto` is `text`", ("auto", "text", "json")),
+    *_access("lanner.server"),
+    Setting("lanner.server.key", T, "", "key for `webserver.ssl_certificate`, if it is in another file"),
 )
 
 SETTINGS: dict[str, Setting] = {setting.name: setting for setting in _TABLE}

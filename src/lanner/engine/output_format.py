@@ -15,8 +15,9 @@ that is one is taken, and the rest is text. A missing value prints as `<NA>`, al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TypeAlias
 
 from lanner.alert import FieldOutput
@@ -60,22 +61,31 @@ class OutputFormat:
 
     template: str
     _pattern: str = field(repr=False)
-    _readers: tuple[Reader, ...] = field(repr=False)
-    _fields: tuple[tuple[str, Reader], ...] = field(repr=False)
+    _readers: tuple[Reader, ...] = field(repr=False)  # each once, whoever needs it
+    _in_message: tuple[int, ...] = field(repr=False)
+    _in_fields: tuple[tuple[str, int], ...] = field(repr=False)
+
+    def rendered(self, event: AuditEvent) -> tuple[str, dict[str, FieldOutput]]:
+        """The message, and the value of every field in it, also of those inside transformers; None for a missing one.
+
+        Together, since most values stand in both and reading them is what takes the time.
+        """
+        values = [read(event) for read in self._readers]
+        texts = [value if type(value := values[place]) is str else to_text(value) for place in self._in_message]
+        return self._pattern % tuple(texts), {name: to_json(values[place]) for name, place in self._in_fields}
 
     def render(self, event: AuditEvent) -> str:
-        """The message: text with all values in it."""
-        found = [read(event) for read in self._readers]
-        return self._pattern % tuple([item if type(item) is str else to_text(item) for item in found])
+        """The message alone."""
+        return self.rendered(event)[0]
 
     def fields(self, event: AuditEvent) -> dict[str, FieldOutput]:
-        """The value of every field in the output, also of those inside transformers; None for a missing one."""
-        return {name: to_json(read(event)) for name, read in self._fields}
+        """The fields alone."""
+        return self.rendered(event)[1]
 
     @property
     def field_names(self) -> tuple[str, ...]:
         """The keys of `fields`, sorted."""
-        return tuple(name for name, _ in self._fields)
+        return tuple(name for name, _ in self._in_fields)
 
 
 def to_text(value: object) -> str:
@@ -158,12 +168,22 @@ def compile_output(
         if extra.raw:
             fields[extra.name] = dict(extra_named).get(extra.name, _missing)
         else:
-            fields[extra.name] = OutputFormat(extra.format.value, extra_pattern, extra_readers, ()).render
+            fields[extra.name] = _output_format(extra.format.value, extra_pattern, extra_readers, {}).render
     for error in errors[:MAX_ERRORS]:
         report.add(Code.ERR_COMPILE_OUTPUT, error.message, error.span, error.help, context)
     if errors:
         return None
-    return OutputFormat(text, pattern, readers, tuple(sorted(fields.items())))
+    return _output_format(text, pattern, readers, fields)
+
+
+def _output_format(
+    template: str, pattern: str, readers: Sequence[Reader], fields: Mapping[str, Reader]
+) -> OutputFormat:
+    places: dict[Reader, int] = {}
+    for read in (*readers, *fields.values()):
+        places.setdefault(read, len(places))
+    in_fields = tuple((name, places[read]) for name, read in sorted(fields.items(), key=itemgetter(0)))
+    return OutputFormat(template, pattern, tuple(places), tuple(places[read] for read in readers), in_fields)
 
 
 def append_to_output(

@@ -75,6 +75,10 @@ class Ruleset:
         """The generated Python source that answers for events of this one's shape."""
         return self._dispatch.source_for(event)
 
+    def copy(self) -> Ruleset:
+        """The same rules with caches of their own, for another thread."""
+        return Ruleset(self.rules, self.catalog, ir.Builder(), self.first_only)
+
     def __len__(self) -> int:
         return len(self.rules)
 

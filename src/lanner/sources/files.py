@@ -69,6 +69,10 @@ class Input(NamedTuple):
         if content.failure is not None:
             raise content.failure
 
+    def content(self) -> Iterator[bytes]:
+        """The bytes of the content, decompressed, in blocks of any size but none empty. Raises InputError as above."""
+        return (data for data, _ in _decompressed(self._read(), self.name) if data)
+
     def _read(self) -> Iterator[_Block]:
         """The bytes as they are on disk."""
         position = 0

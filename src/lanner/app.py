@@ -1,0 +1,429 @@
+"""The service: what is started in which order, what runs, and how it ends.
+
+STEPS is that order. Each step needs those before it; at the end they are undone from the last to the first, so that
+sources stop taking, then what they have accepted is committed, and only then the store is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from lanner.alert import Alert, AlertFormat
+from lanner.config import Config
+from lanner.engine.engine import Engine
+from lanner.engine.loader import LoadResult
+from lanner.engine.ruleset import Ruleset
+from lanner.pipeline import Pipeline
+from lanner.server.app import status_app
+from lanner.server.facts import Facts, FileDigest
+from lanner.server.metrics import Metrics
+from lanner.server.server import NAME as SERVER
+from lanner.server.server import StatusServer
+from lanner.service.accounts import Accounts
+from lanner.service.evaluation import Evaluator
+from lanner.service.internal import InternalAlerts
+from lanner.service.logs import logger
+from lanner.service.records import INTERNAL, Recorder
+from lanner.service.redaction import Redactor
+from lanner.service.silence import SilenceWatch
+from lanner.service.stdout import Stdout
+from lanner.service.supervisor import Supervisor, Watched
+from lanner.service.wiring import Wiring, logins, tokens
+from lanner.sources.base import Unavailable
+from lanner.sources.webhook_settings import PathSettings
+from lanner.store.committer import Committer
+from lanner.store.errors import StoreError
+from lanner.store.records import AlertRecord, Batch, RetentionPolicy
+from lanner.store.store import Store, open_store
+
+SECOND = 1_000_000_000
+LOOK = 1.0
+"""Seconds between two looks at silence, refusals and the store."""
+
+RETENTION = 300.0
+LONGEST_STORE_WAIT = 30.0
+STDOUT_TIME = 3.0
+SWITCH = 0.001
+"""Seconds a thread may go on while others wait: the event loop must not wait long for the one with odd bodies."""
+
+MAX_OWED = 1000
+"""Internal alerts that wait for a store that does not take them."""
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line adds. `seconds`: how long to run, 0 for ever. `buffered`: standard output may wait."""
+
+    rules_files: Sequence[Path]
+    seconds: float = 0
+    buffered: bool = False
+
+
+class Service:
+    """One run of the service."""
+
+    def __init__(self, config: Config, loaded: LoadResult, wiring: Wiring, options: Options) -> None:
+        self._config = config
+        self._settings = config.service
+        self._loaded = loaded
+        self._options = options
+        self._started_ns = time.time_ns()
+        self._stop = asyncio.Event()
+        self._accounts = Accounts()
+        self._metrics = Metrics()
+        self._store_failure = ""
+        self._failing_since = 0.0
+        self._owed: list[tuple[str, AlertRecord]] = []
+        self._first_event_told = False
+        self._silence = SilenceWatch(self._settings.silence)
+        self._budget = wiring.budget
+        self._watched = wiring.sources
+        self._notes = wiring.notes
+        # made by the steps
+        self._store: Store
+        self._committer: Committer
+        self._stdout: Stdout | None = None
+        self._recorder: Recorder
+        self._internal: InternalAlerts
+        self._pipeline: Pipeline
+        self._sources: Supervisor
+        self._server: Supervisor | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self) -> int:
+        """Runs until a signal, the end of all sources, or the time that was asked for; the exit code.
+
+        Raises StoreError for a store that can never work.
+        """
+        sys.setswitchinterval(SWITCH)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled, number)
+        if self._options.seconds:
+            loop.call_later(self._options.seconds, self._stop.set)
+        done: list[Step] = []
+        try:
+            for step in STEPS:
+                if self._stop.is_set():
+                    break
+                done.append(step)
+                await step.start(self)
+            await self._stop.wait()
+        finally:
+            log.info("stopping", reason="finishing what was accepted")
+            for step in reversed(done):
+                try:
+                    await step.stop(self)
+                except Exception as error:
+                    log.error("a step of stopping failed", step=step.name, error=str(error))
+            log.info("stopped", **self._summary())
+        return 0
+
+    def _signalled(self, number: int) -> None:
+        if self._stop.is_set():
+            log.error("stopped at once", reason="a second signal came while finishing")
+            os._exit(128 + number)
+        log.info("signal received", signal=signal.Signals(number).name)
+        self._stop.set()
+
+    def _summary(self) -> dict[str, int]:
+        accounts = self._accounts.sources.values()
+        words = ("received", "evaluated", "duplicate", "malformed")
+        return {word: sum(getattr(account, word) for account in accounts) for word in words}
+
+    # the steps
+
+    async def _open_store(self) -> None:
+        """Waits for a store that may still come; one that can never work ends the run."""
+        wait = 1.0
+        while True:
+            try:
+                self._store = await asyncio.to_thread(open_store, self._settings.store)
+                return
+            except StoreError as error:
+                if not error.retryable:
+                    raise
+                log.error("the store cannot be opened", error=str(error), next_try=f"{wait:g}s")
+            if await _happens(self._stop, wait):
+                raise StoreError("stopped before the store could be opened", retryable=True)
+            wait = min(wait * 2, LONGEST_STORE_WAIT)
+
+    async def _close_store(self) -> None:
+        if hasattr(self, "_store"):
+            await _bounded(self._store.close, 5, "closing the store")
+
+    async def _start_committer(self) -> None:
+        self._committer = Committer(self._store)
+        if self._settings.stdout:
+            self._stdout = Stdout(self._config.json_output, self._options.buffered)
+            self._committer.subscribe(self._stdout.write)
+
+    async def _stop_committer(self) -> None:
+        await _bounded(self._committer.close, self._settings.limits.stop, "the last commits")
+        if self._stdout is not None:
+            await _bounded(partial(self._stdout.close, STDOUT_TIME), STDOUT_TIME + 1, "standard output")
+
+    async def _make_pipeline(self) -> None:
+        config, settings = self._config, self._settings
+        form = AlertFormat.of(config)
+        redactor = Redactor(settings.redact)
+        self._internal = InternalAlerts(form, config.priority)
+        self._recorder = Recorder(redactor, settings.limits.kept_event, form)
+
+        def evaluator(ruleset: Ruleset) -> Evaluator:
+            engine = Engine(ruleset, config)
+            return Evaluator(engine, form, self._internal, self._recorder, redactor)
+
+        ruleset = self._loaded.ruleset
+        limits = {source.name: source.event_limit for source in self._watched if source.event_limit is not None}
+        self._pipeline = Pipeline(
+            evaluator(ruleset),
+            lambda: evaluator(ruleset.copy()),
+            self._recorder,
+            self._internal,
+            self._store,
+            self._committer,
+            self._accounts,
+            lambda source: limits.get(source, settings.limits.event),
+            max(1, round(settings.limits.retry_after)),
+            self._store_refused,
+            self._metrics.committed,
+        )
+
+    async def _close_pipeline(self) -> None:
+        await _bounded(self._pipeline.close, self._settings.limits.stop, "large bodies")
+
+    async def _start_sources(self) -> None:
+        heard = await asyncio.to_thread(self._store.counters)
+        known = [(c.source, c.cluster) for c in heard.sources if c.last_received_ns]
+        names = {source.name for source in self._watched}
+        self._silence.expect((place for place in known if place[0] in names), time.time_ns())
+        self._sources = Supervisor(self._watched, self._pipeline.sink)
+        task = asyncio.create_task(self._sources.run(), name="sources")
+        task.add_done_callback(lambda _: self._stop.set())
+        self._tasks.append(task)
+
+    async def _stop_sources(self) -> None:
+        task = next((task for task in self._tasks if task.get_name() == "sources"), None)
+        if task is not None:
+            task.cancel()
+            _, late = await asyncio.wait([task], timeout=self._settings.limits.stop + 10)
+            if late:
+                log.error("sources did not end in time")
+
+    async def _start_server(self) -> None:
+        settings = self._settings.server
+        if not settings.enabled:
+            return
+        facts = Facts(
+            started_ns=self._started_ns,
+            hostname=self._config.hostname,
+            rules=self._loaded.rules,
+            rules_files=_digests(self._options.rules_files),
+            config_files=_digests(map(Path, self._config.files)),
+            accounts=self._accounts,
+            sources=self._sources.sources,
+            store_failure=lambda: self._store_failure,
+            waiting=lambda: self._committer.waiting,
+            in_flight=lambda: self._budget.used,
+            silence=lambda: self._silence.seconds(time.time_ns()),
+            silent=lambda: self._silence.silent,
+            unwritten=lambda: 0 if self._stdout is None else self._stdout.unwritten,
+        )
+        self._metrics.tell_of(facts)
+
+        def make() -> StatusServer:
+            access = PathSettings(tokens=tokens(settings.access), logins=logins(settings.access))
+            return StatusServer(status_app(facts, self._metrics, settings.healthz, settings.metrics, access), settings)
+
+        self._server = Supervisor([Watched(SERVER, "status server", make)], self._pipeline.sink)
+        self._tasks.append(asyncio.create_task(self._server.run(), name=SERVER))
+
+    async def _stop_server(self) -> None:
+        task = next((task for task in self._tasks if task.get_name() == SERVER), None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task], timeout=10)
+
+    async def _start_watching(self) -> None:
+        for work, seconds in ((self._look, LOOK), (self._look_at_store, 2 * LOOK), (self._retain, RETENTION)):
+            self._tasks.append(asyncio.create_task(_repeat(work, seconds), name=work.__name__))
+        self._tell_where_everything_is()
+
+    async def _stop_watching(self) -> None:
+        """Runs before the sources stop; what they refuse from here on is counted at the very end."""
+        tasks = [task for task in self._tasks if task.get_name() not in ("sources", SERVER)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _nothing(self) -> None:
+        """What has nothing to start."""
+
+    async def _flush(self) -> None:
+        await asyncio.wait_for(self._look(), self._settings.limits.stop)
+
+    # what goes on while it runs
+
+    async def _look(self) -> None:
+        """Once a second: refusals into the store, silence, the hint when nothing comes, alerts that wait."""
+        now = time.time_ns()
+        for (source, cluster), reasons in self._accounts.take_refusals().items():
+            try:
+                await self._pipeline.commit(Batch(source, cluster, now, refused=reasons))
+            except Unavailable:
+                self._accounts.give_back(source, cluster, reasons)
+        for silent in self._silence.look(self._accounts.sources, now):
+            log.warning(
+                "cluster went silent", source=silent.source, cluster=silent.cluster, seconds=round(silent.seconds)
+            )
+            self._raise(silent.cluster, self._internal.silent(now, silent.source, silent.cluster, silent.seconds))
+        self._hint(now)
+        while self._owed:
+            cluster, record = self._owed[0]
+            try:
+                await self._pipeline.commit(Batch(INTERNAL, cluster, now, alerts=(record,)))
+            except Unavailable:
+                return
+            del self._owed[0]
+
+    async def _look_at_store(self) -> None:
+        """Notice that the store has failed while nobody wrote, and that it works again."""
+        healthy = await asyncio.to_thread(self._store.healthy)
+        if not healthy:
+            self._store_refused(str(self._store.failure or f"{self._store.name} does not answer"))
+        elif self._store_failure:
+            log.info("the store works again", after=f"{time.monotonic() - self._failing_since:.0f}s")
+            self._store_failure = ""
+
+    async def _retain(self) -> None:
+        settings = self._settings
+        policy = RetentionPolicy(
+            max_age_ns=int(settings.retention_age * SECOND) or None,
+            max_bytes=settings.retention_size or None,
+            hard_bytes=settings.retention_size * 2 or None,
+        )
+        try:
+            result = await asyncio.to_thread(self._store.retention, policy)
+        except StoreError as error:
+            self._store_refused(str(error))
+            return
+        if result.removed:
+            log.info("old alerts removed", removed=result.removed, bytes_left=result.bytes)
+        if result.removed_unsent:
+            self._raise("", self._internal.removed(time.time_ns(), result.removed_unsent))
+
+    def _store_refused(self, reason: str) -> None:
+        """Told once for each failure, until the store works again."""
+        if not self._store_failure:
+            self._failing_since = time.monotonic()
+            log.error("the store refused; senders are told to come again", error=reason)
+            self._raise("", self._internal.refused(time.time_ns(), reason))
+        self._store_failure = reason
+
+    def _raise(self, cluster: str, alert: Alert | None) -> None:
+        """Have an internal alert committed as soon as the store takes it."""
+        if alert is not None and len(self._owed) < MAX_OWED:
+            alert.event.audit_id = f"{alert.rule} {cluster} {alert.time}"
+            self._owed += [(cluster, record) for record in self._recorder.records([alert], cluster, Counter())]
+
+    def _hint(self, now_ns: int) -> None:
+        """Say once that no event has come, and where to look."""
+        limit = self._settings.silence.first_event
+        if self._first_event_told or not limit or now_ns - self._started_ns < limit * SECOND:
+            return
+        self._first_event_told = True
+        if any(account.received for account in self._accounts.sources.values()):
+            return
+        places = [source.place for source in self._sources.sources if source.kind == "webhook"]
+        log.warning(
+            "no event has come yet",
+            minutes=round(limit / 60, 1),
+            listening=" ".join(places) or "nowhere",
+            check="the API server's flags --audit-policy-file and --audit-webhook-config-file, the server URL in that "
+            "kubeconfig as seen from the API server's host, and apiserver_audit_error_total in its /metrics",
+        )
+
+    def _tell_where_everything_is(self) -> None:
+        rules = self._loaded.rules
+        log.info(
+            "rules loaded",
+            enabled=sum(rule.enabled for rule in rules),
+            all=len(rules),
+            files=" ".join(str(path) for path in self._options.rules_files),
+        )
+        log.info("store opened", store=self._store.name.removeprefix("the store ").strip("`"))
+        log.info("configuration read", files=" ".join(self._config.files) or "none: the defaults hold")
+        for note in self._notes:
+            log.info(note)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One part of the service: how it starts and how it stops."""
+
+    name: str
+    start: Callable[[Service], Awaitable[None]]
+    stop: Callable[[Service], Awaitable[None]]
+
+
+STEPS: tuple[Step, ...] = (
+    Step("store", Service._open_store, Service._close_store),
+    Step("committer", Service._start_committer, Service._stop_committer),
+    Step("pipeline", Service._make_pipeline, Service._close_pipeline),
+    # Undone when the sources have stopped: what they refused last, and alerts that still wait, are committed.
+    Step("last words", Service._nothing, Service._flush),
+    Step("sources", Service._start_sources, Service._stop_sources),
+    Step("server", Service._start_server, Service._stop_server),
+    Step("watch", Service._start_watching, Service._stop_watching),
+)
+
+
+async def _repeat(work: Callable[[], Awaitable[None]], seconds: float) -> None:
+    """Do it again and again; a failure is logged and does not end it."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await work()
+        except Exception as error:
+            log.error("a regular task failed", task=getattr(work, "__name__", ""), error=str(error))
+
+
+async def _happens(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _bounded(work: Callable[[], None], seconds: float, what: str) -> None:
+    """Do it in a thread that nobody waits for at the end of the process, for so long at most."""
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=run, daemon=True).start()
+    if not await _happens(done, seconds):
+        log.error("not finished in time", what=what, seconds=seconds)
+
+
+def _digests(paths: Sequence[Path] | map[Path]) -> list[FileDigest]:
+    return [digest for digest in map(FileDigest.of, paths) if digest is not None]

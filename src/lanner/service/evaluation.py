@@ -1,0 +1,131 @@
+"""What comes of the bytes of a delivery: events evaluated, alerts recorded, everything counted.
+
+In: decoded texts. Out: an `Evaluation`. The work goes in steps, so that an event loop can turn in between.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from lanner.alert import Alert, AlertFormat
+from lanner.compiler.evaluate import holds
+from lanner.decode import Decoded, Malformed
+from lanner.engine.engine import Engine
+from lanner.event import MISSING, AuditEvent, parse_time
+from lanner.service.internal import InternalAlerts
+from lanner.service.records import Recorder
+from lanner.service.redaction import Redactor
+from lanner.store.records import AlertRecord, MalformedRecord
+
+STEP = 50
+"""Events between two turns of the event loop: well below a millisecond of usual events."""
+
+MAX_MALFORMED = 20
+"""Malformed pieces that are kept of one delivery."""
+
+MAX_MALFORMED_BYTES = 65_536
+"""Bytes that are kept of a malformed piece."""
+
+USUAL_TIME = len("2026-01-02T03:04:05.000000Z")
+TRUNCATED = "audit.k8s.io/truncated"
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """What a delivery came to. `event_limit`: the size from which an event is oversize."""
+
+    event_limit: int
+    evaluated: int = 0
+    matched: int = 0
+    oversize: int = 0
+    truncated: int = 0
+    last_event_ns: int = 0
+    alerts: list[AlertRecord] = field(default_factory=list)
+    malformed: list[MalformedRecord] = field(default_factory=list)
+    unkept: int = 0
+    rule_matches: Counter[str] = field(default_factory=Counter)
+    rule_errors: Counter[str] = field(default_factory=Counter)
+
+
+class Evaluator:
+    """Evaluates deliveries with one engine. Not for several threads at once: engines are not."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        format: AlertFormat,
+        internal: InternalAlerts,
+        recorder: Recorder,
+        redactor: Redactor,
+    ) -> None:
+        self._engine = engine
+        self._format = format
+        self._internal = internal
+        self._recorder = recorder
+        self._redactor = redactor
+
+    def steps(self, texts: Iterable[Decoded], cluster: str, evaluation: Evaluation) -> Iterator[None]:
+        """Fill in the evaluation of what texts hold. Yields between pieces of work; done when it ends."""
+        count = 0
+        latest = ""
+        for decoded in texts:
+            for piece in decoded.malformed:
+                self._malformed(piece, evaluation)
+            for event in decoded.events:
+                self._event(event, cluster, evaluation)
+                time = event.stage_timestamp
+                # Times as the API server writes them sort as texts; reading each would cost more than all rules.
+                if time is not MISSING and len(time) == USUAL_TIME and time[-1] == "Z":
+                    latest = max(latest, time)
+                else:
+                    evaluation.last_event_ns = max(evaluation.last_event_ns, event.time_ns)
+                count += 1
+                if count % STEP == 0:
+                    yield
+        if latest:
+            evaluation.last_event_ns = max(evaluation.last_event_ns, parse_time(latest) or 0)
+
+    def _malformed(self, piece: Malformed, evaluation: Evaluation) -> None:
+        if len(evaluation.malformed) == MAX_MALFORMED:
+            evaluation.unkept += 1
+            return
+        raw = self._redactor.piece(piece.raw)[:MAX_MALFORMED_BYTES]
+        evaluation.malformed.append(MalformedRecord(piece.reason, raw))
+
+    def _event(self, event: AuditEvent, cluster: str, evaluation: Evaluation) -> None:
+        try:
+            alerts = self._engine.evaluate(event)
+        except Exception:
+            alerts = self._one_by_one(event, evaluation)
+        evaluation.evaluated += 1
+        if alerts:
+            evaluation.matched += 1
+            for alert in alerts:
+                evaluation.rule_matches[alert.rule] += 1
+        own: list[Alert | None] = []
+        if event.size > evaluation.event_limit:
+            evaluation.oversize += 1
+            own.append(self._internal.oversize(event, evaluation.event_limit))
+        if event.annotations is not MISSING and event.annotations.get(TRUNCATED) == "true":
+            evaluation.truncated += 1
+            own.append(self._internal.truncated(event))
+        if alerts or own:
+            raised = [*alerts, *(alert for alert in own if alert is not None)]
+            evaluation.alerts += self._recorder.records(raised, cluster, evaluation.rule_errors)
+
+    def _one_by_one(self, event: AuditEvent, evaluation: Evaluation) -> list[Alert]:
+        """The alerts of an event that some rule cannot be evaluated on: every rule alone, so that only that one is
+        lost."""
+        found: list[Alert] = []
+        ruleset = self._engine.ruleset
+        for rule in ruleset.rules:
+            if not rule.enabled or (found and ruleset.first_only):
+                continue
+            try:
+                if holds(rule.predicate, event):
+                    found.append(Alert(rule, event, self._format))
+            except Exception:
+                evaluation.rule_errors[rule.name] += 1
+        return found

@@ -1,0 +1,103 @@
+"""Alerts that Lanner raises about itself: one function for each kind, in the form of all alerts.
+
+They have the source `internal` and names that begin with `Lanner internal`, and go the way of all alerts: into the
+store, then to the outputs. The least severe priority that the configuration asks for holds for them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lanner.alert import Alert, AlertFormat, FieldOutput
+from lanner.event import AuditEvent
+from lanner.priority import Priority
+from lanner.service.records import FixedOutput, StandIn, moment, text
+
+OVERSIZE = "Lanner internal: oversize event"
+TRUNCATED = "Lanner internal: truncated event"
+MALFORMED = "Lanner internal: malformed events"
+SILENT = "Lanner internal: cluster went silent"
+REFUSED = "Lanner internal: the store refused"
+REMOVED = "Lanner internal: unsent alerts removed"
+
+PRIORITIES: Mapping[str, Priority] = {
+    OVERSIZE: Priority.WARNING,
+    TRUNCATED: Priority.WARNING,
+    MALFORMED: Priority.WARNING,
+    SILENT: Priority.CRITICAL,
+    REFUSED: Priority.CRITICAL,
+    REMOVED: Priority.CRITICAL,
+}
+
+
+class InternalAlerts:
+    """Makes internal alerts; None in the place of one that is less severe than asked for."""
+
+    def __init__(self, format: AlertFormat, minimum: Priority) -> None:
+        self._format = format
+        self._minimum = minimum
+
+    def oversize(self, event: AuditEvent, limit: int) -> Alert | None:
+        """An event larger than the limit, which rules see all the same: padding must not hide anything."""
+        size = len(event.raw)
+        return self._on_event(
+            OVERSIZE, event, f"audit event of {size:,} bytes, over the limit of {limit:,}", {"lanner.size": size}
+        )
+
+    def truncated(self, event: AuditEvent) -> Alert | None:
+        """An event that the API server sent without its bodies."""
+        return self._on_event(TRUNCATED, event, "audit event without its bodies: the API server has truncated it", {})
+
+    def malformed(self, time_ns: int, source: str, cluster: str, count: int, reason: str) -> Alert | None:
+        """Pieces of a body that are no events; `reason` is why the first is none."""
+        return self._at(
+            MALFORMED,
+            time_ns,
+            f"{count:,} malformed {'piece' if count == 1 else 'pieces'} from {_named(source, cluster)}: {reason}",
+            {"lanner.source": source, "lanner.cluster": cluster, "lanner.count": count, "lanner.reason": reason},
+        )
+
+    def silent(self, time_ns: int, source: str, cluster: str, seconds: float) -> Alert | None:
+        """A cluster that was heard and is not any more."""
+        return self._at(
+            SILENT,
+            time_ns,
+            f"nothing has come from {_named(source, cluster)} for {seconds:,.0f} s",
+            {"lanner.source": source, "lanner.cluster": cluster, "lanner.seconds": round(seconds)},
+        )
+
+    def refused(self, time_ns: int, reason: str) -> Alert | None:
+        """The store did not take what had to be committed; senders were told to come again."""
+        return self._at(REFUSED, time_ns, f"the store refused: {reason}", {"lanner.reason": reason})
+
+    def removed(self, time_ns: int, count: int) -> Alert | None:
+        """Retention had to remove alerts that an output still waited for."""
+        return self._at(
+            REMOVED, time_ns, f"{count:,} alerts were removed before every output had them", {"lanner.count": count}
+        )
+
+    def _on_event(self, name: str, event: AuditEvent, what: str, values: Mapping[str, FieldOutput]) -> Alert | None:
+        ref = event.object_ref
+        fields: dict[str, FieldOutput] = {
+            "ka.auditid": text(event.audit_id),
+            "ka.user.name": text(event.user.username),
+            "ka.verb": text(event.verb),
+            "ka.target.resource": text(ref.resource),
+            "ka.target.namespace": text(ref.namespace),
+            "ka.target.name": text(ref.name),
+        }
+        listed = " ".join(f"{key.rpartition('ka.')[2]}={value}" for key, value in fields.items() if value)
+        return self._alert(name, event, f"{what} ({listed})", {**fields, **values})
+
+    def _at(self, name: str, time_ns: int, message: str, values: Mapping[str, FieldOutput]) -> Alert | None:
+        return self._alert(name, moment(time_ns), message, values)
+
+    def _alert(self, name: str, event: AuditEvent, message: str, values: Mapping[str, FieldOutput]) -> Alert | None:
+        priority = PRIORITIES[name]
+        if priority > self._minimum:
+            return None
+        return Alert(StandIn(name, priority, FixedOutput(message, values)), event, self._format)
+
+
+def _named(source: str, cluster: str) -> str:
+    return f"cluster {cluster} (source {source})" if cluster else f"source {source}"

@@ -1,0 +1,83 @@
+"""Logs to standard error: `key=value` for people, JSON for machines. No secret goes into one.
+
+Everything that uses Python's logging (the sources, the web server, the store) comes out in the same form.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from lanner.priority import Priority
+
+Logger = structlog.stdlib.BoundLogger
+
+_LEVELS = {
+    Priority.WARNING: logging.WARNING,
+    Priority.NOTICE: logging.INFO,
+    Priority.INFORMATIONAL: logging.INFO,
+    Priority.DEBUG: logging.DEBUG,
+}
+_QUIET = ("uvicorn.access", "httpx", "asyncio", "watchfiles", "alembic", "sqlalchemy")
+
+
+def set_up(form: str, level: str, to_stderr: bool = True) -> None:
+    """Send all logs to standard error, or nowhere. `form`: `text` or `json`; `level`: a priority word of falco.yaml."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _one_line,
+    ]
+    render: list[Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        if form == "json"
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
+    )
+    handler: logging.Handler = logging.StreamHandler(sys.stderr) if to_stderr else logging.NullHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(_LEVELS.get(Priority.parse(level), logging.ERROR))
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def logger(name: str) -> Logger:
+    """The logger of a part of the service."""
+    found: Logger = structlog.stdlib.get_logger(name)
+    return found
+
+
+def _one_line(log: WrappedLogger, method: str, entry: EventDict) -> EventDict:
+    """Control characters in texts become escapes: what an event or a client says must not forge lines."""
+    return {key: _printable(value) if key != "exception" else value for key, value in entry.items()}
+
+
+def _printable(value: Any) -> Any:
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value)

@@ -1,0 +1,133 @@
+"""From alerts to what is kept and shown of them: the line, the JSON document, the event.
+
+In: alerts on one event of a cluster. Out: `AlertRecord`s. The document has Falco's keys and two more: `id`, which
+every copy of the alert carries, and `cluster`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import msgspec
+
+from lanner.alert import Alert, AlertFormat, FieldOutput
+from lanner.event import MISSING, AuditEvent, MaybeText
+from lanner.fields.times import iso_8601
+from lanner.priority import Priority
+from lanner.service.redaction import Redactor, without_bodies
+from lanner.store.records import AlertRecord, alert_id, event_id
+
+INTERNAL = "internal"
+"""The source of alerts that Lanner raises about itself."""
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+@dataclass(frozen=True, slots=True)
+class FixedOutput:
+    """An output that is known already, where a rule's output is rendered from the event."""
+
+    message: str
+    values: Mapping[str, FieldOutput]
+
+    def rendered(self, event: AuditEvent) -> tuple[str, Mapping[str, FieldOutput]]:
+        return self.message, self.values
+
+
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """What an alert needs of a rule, for alerts that no rule raises, or whose rule cannot render its output."""
+
+    name: str
+    priority: Priority
+    output: FixedOutput
+    source: str = INTERNAL
+    tags: tuple[str, ...] = (INTERNAL,)
+
+
+class Recorder:
+    """Makes records. `kept_event`: larger events are kept without their bodies."""
+
+    def __init__(self, redactor: Redactor, kept_event: int, format: AlertFormat) -> None:
+        self._redactor = redactor
+        self._format = format
+        self._kept_event = kept_event
+
+    def records(self, alerts: Iterable[Alert], cluster: str, errors: Counter[str]) -> list[AlertRecord]:
+        """The records of alerts on one event. An output that fails to render is counted in `errors` by rule."""
+        made: list[AlertRecord] = []
+        redacted: AuditEvent | None = None
+        kept = b""
+        for alert in alerts:
+            original = alert.event
+            if redacted is None:
+                redacted = self._redactor.event(original)
+                kept = redacted.raw
+                if len(kept) > self._kept_event:
+                    kept = without_bodies(kept)[: self._kept_event]
+            alert.event = redacted
+            made.append(self._record(alert, original, kept, cluster, errors))
+        return made
+
+    def _record(
+        self, alert: Alert, original: AuditEvent, kept: bytes, cluster: str, errors: Counter[str]
+    ) -> AlertRecord:
+        event = alert.event
+        identity = (
+            cluster,
+            _digest(original.raw) if original.audit_id is MISSING else original.audit_id,
+            text(event.stage),
+            text(event.request_received_timestamp),
+            text(event.stage_timestamp),
+        )
+        identifier = alert_id(*identity, alert.rule)
+        try:
+            output, document = alert.to_text(), alert.to_dict()
+        except Exception:
+            errors[alert.rule] += 1
+            alert = Alert(_unrendered(alert), event, self._format)
+            output, document = alert.to_text(), alert.to_dict()
+        return AlertRecord(
+            id=identifier,
+            cluster=cluster,
+            source=alert.source,
+            rule=alert.rule,
+            priority=alert.priority,
+            tags=alert.tags,
+            time_ns=alert.time,
+            audit_id=text(event.audit_id),
+            stage=text(event.stage),
+            namespace=text(event.object_ref.namespace),
+            user=text(event.user.username),
+            resource=text(event.object_ref.resource),
+            name=text(event.object_ref.name),
+            verb=text(event.verb),
+            output=output,
+            document=_encode({**document, "id": identifier, "cluster": cluster}),
+            event=kept,
+            event_id=event_id(*identity),
+        )
+
+
+def _unrendered(alert: Alert) -> StandIn:
+    output = FixedOutput(f"{alert.rule}: the output of this rule could not be rendered", {})
+    return StandIn(alert.rule, alert.priority, output, alert.source, alert.tags)
+
+
+def moment(time_ns: int) -> AuditEvent:
+    """An event that is nothing but a time, for alerts that no event raised."""
+    event = AuditEvent(stage_timestamp=f"{iso_8601(time_ns).removesuffix('+0000')}Z")
+    event.raw = b""
+    return event
+
+
+def text(value: MaybeText) -> str:
+    """The text of an attribute; empty for a missing one."""
+    return "" if value is MISSING else value
+
+
+def _digest(raw: bytes) -> str:
+    return blake2b(raw, digest_size=16).hexdigest()

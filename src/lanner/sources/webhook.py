@@ -1,0 +1,215 @@
+"""The webhook source: what the API server posts, delivered one body at a time, and acknowledged after that.
+
+A 200 leaves when `Sink.deliver` has returned, never before. What the sink cannot take now is answered 503 with
+Retry-After, and so is what would be too much at one time. Everything else that is not delivered is refused with a text
+that says what to do; the API server sends a refused body again up to four times, whatever the status. Every request
+that is not answered 200 is told to `Sink.refuse`, once.
+
+What is checked, in this order: path (404), method (405), who sends it (401, 403), Content-Type (400), Content-Encoding
+(415), size (413), room (503); the body is read after that. The cluster of a delivery is the one of its path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from lanner.sources.auth import Gate
+from lanner.sources.base import Delivery, Sink, Unavailable
+from lanner.sources.bodies import Budget, Intake, Reason, Receive, RefusalError
+from lanner.sources.connection import Peer
+from lanner.sources.listener import Listener
+from lanner.sources.tls import TlsFiles
+from lanner.sources.webhook_settings import PathSettings, WebhookLimits, WebhookSettings
+
+logger = logging.getLogger(__name__)
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_CLOSE = ("connection", "close")
+
+
+class WebhookSource:
+    """A source that listens on one address and port.
+
+    Several sources that share a `budget` share the bound on bytes in flight.
+    """
+
+    def __init__(self, name: str, settings: WebhookSettings, budget: Budget | None = None) -> None:
+        self._name = name
+        self._settings = settings
+        self._budget = budget or Budget(settings.limits.in_flight)
+        self._listener: Listener | None = None
+        self._listening = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where to post to: one for every path and address; empty while it does not listen."""
+        if self._listener is None:
+            return ()
+        scheme = "http" if self._settings.tls is None else "https"
+        return tuple(
+            f"{scheme}://{f'[{address}]' if ':' in address else address}:{port}{path.path}"
+            for path in self._settings.paths
+            for address, port in self._listener.addresses
+        )
+
+    async def listening(self) -> None:
+        """Returns as soon as connections are accepted."""
+        await self._listening.wait()
+
+    async def run(self, sink: Sink) -> None:
+        """Serves until cancelled; then finishes what has been accepted.
+
+        Raises OSError if it cannot listen, TlsError if certificate, key or client CA cannot be used.
+        """
+        settings = self._settings
+        tls = None if settings.tls is None else TlsFiles(settings.tls).context
+        listener = Listener(
+            webhook_app(settings, sink, self._budget),
+            settings.address,
+            settings.port,
+            settings.limits,
+            tls,
+            lambda: sink.refuse("", Reason.BAD_REQUEST, 0),
+        )
+        await listener.open()
+        self._listener = listener
+        self._listening.set()
+        try:
+            await listener.serve()
+        finally:
+            self._listening.clear()
+            await listener.close()
+            self._listener = None
+
+
+def webhook_app(settings: WebhookSettings, sink: Sink, budget: Budget) -> Starlette:
+    """The ASGI application behind a webhook source."""
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        size = _announced(request.headers) or 0
+        headers = {**(error.headers or {}), "connection": "close"}
+        if error.status_code == 405:
+            cluster = clusters.get(request.scope["path"], "")
+            sink.refuse(cluster, Reason.METHOD, size)
+            text = "audit events are taken by POST only"
+        else:
+            sink.refuse("", Reason.UNKNOWN_PATH, size)
+            text = "nothing is received at this path: look at the server URL in the API server's webhook configuration"
+        return PlainTextResponse(text + "\n", error.status_code, headers)
+
+    clusters = {path.path: path.cluster for path in settings.paths}
+    app = Starlette(
+        routes=[
+            Route(path.path, _Endpoint(path, settings.limits, sink, budget), methods=["POST"])
+            for path in settings.paths
+        ],
+        exception_handlers={HTTPException: refuse},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+class _Endpoint:
+    """The ASGI application of one path."""
+
+    def __init__(self, settings: PathSettings, limits: WebhookLimits, sink: Sink, budget: Budget) -> None:
+        self._cluster = settings.cluster
+        self._gate = Gate(settings)
+        self._limits = limits
+        self._sink = sink
+        self._budget = budget
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        announced = _announced(headers)
+        peer: Peer = scope["state"]["peer"]
+        try:
+            size = await self._deliver(headers, announced, peer, receive)
+        except RefusalError as refused:
+            self._sink.refuse(self._cluster, refused.reason, refused.size or announced or 0)
+            logger.debug("cluster `%s`: refused with %d: %s", self._cluster, refused.status, refused)
+            more = (*refused.headers, _CLOSE) if refused.unread else refused.headers
+            await _answer(send, refused.status, str(refused), more)
+        except Unavailable as unavailable:
+            self._sink.refuse(self._cluster, Reason.UNAVAILABLE, announced or 0)
+            logger.debug("cluster `%s`: the sink is unavailable: %s", self._cluster, unavailable)
+            await self._later(send, unavailable.retry_after)
+        except asyncio.CancelledError:
+            # Only Listener.close cancels a request, behind its time for finishing; nobody waits for this task.
+            self._sink.refuse(self._cluster, Reason.STOPPED, announced or 0)
+        except Exception:
+            logger.exception("cluster `%s`: a delivery failed", self._cluster)
+            self._sink.refuse(self._cluster, Reason.FAILED, announced or 0)
+            await self._later(send, self._limits.retry_after)
+        else:
+            peer.accepted = True
+            logger.debug("cluster `%s`: %d bytes delivered", self._cluster, size)
+            await _answer(send, 200, "")
+
+    async def _deliver(self, headers: Headers, announced: int | None, peer: Peer, receive: Receive) -> int:
+        """The size of what was delivered. Raises RefusalError, Unavailable, and what the sink raises."""
+        authorization = [value.encode("latin-1") for value in headers.getlist("authorization")]
+        denial = self._gate.check(authorization, peer.certificate)
+        if denial is not None:
+            reason = Reason.UNAUTHORIZED if denial.status == 401 else Reason.FORBIDDEN
+            challenges = tuple(("www-authenticate", challenge) for challenge in denial.challenges)
+            raise RefusalError(denial.status, reason, denial.text, challenges)
+        if "application/json" not in headers.get("content-type", "").lower():
+            text = "the Content-Type has to be application/json, as the API server sends it"
+            raise RefusalError(400, Reason.CONTENT_TYPE, text)
+        encoding = headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("identity", "gzip", "x-gzip"):
+            text = "the only Content-Encoding that is understood is gzip"
+            raise RefusalError(415, Reason.CONTENT_ENCODING, text, (("accept-encoding", "gzip"),))
+        intake = Intake(self._budget, self._limits)
+        try:
+            body = await intake.read(receive, announced, encoding != "identity")
+            await self._sink.deliver(Delivery(body, self._cluster, time.time_ns()))
+            return len(body)
+        finally:
+            intake.release()
+
+    async def _later(self, send: Send, seconds: int) -> None:
+        text = "this cannot be taken at the moment: send it again later"
+        await _answer(send, 503, text, (("retry-after", str(seconds)),))
+
+
+def _announced(headers: Headers) -> int | None:
+    """The Content-Length; 0 where there is no body at all, None if its size is not known. h11 has checked the form."""
+    if "transfer-encoding" in headers:
+        return None
+    return int(headers.get("content-length", "0"))
+
+
+async def _answer(send: Send, status: int, text: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+    body = f"{text}\n".encode() if text else b""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", b"text/plain; charset=utf-8"),
+                (b"content-length", str(len(body)).encode()),
+                *((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers),
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,263 @@
+"""What goes into the store and what comes out of it. All are immutable values.
+
+Times are nanoseconds since 1970. The store keeps 64 bits: later times than the year 2262 are kept as that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from hashlib import blake2b
+
+ID_DIGITS = 32
+"""Hexadecimal digits of the id of an alert and of an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRecord:
+    """An alert on its way into the store.
+
+    `id` and `event_id` are what `alert_id` and `event_id` make. `source` is the source of the rule (`k8s_audit`,
+    `internal`). `priority` is the number of a Priority. `output` is the rendered line, `document` the JSON document of
+    the alert, `event` the JSON of the event, both redacted by then. Several alerts on one event share its one copy;
+    an alert on no event has an empty `event`, which is not kept.
+    """
+
+    id: str
+    cluster: str
+    source: str
+    rule: str
+    priority: int
+    tags: tuple[str, ...]
+    time_ns: int
+    audit_id: str
+    stage: str
+    namespace: str
+    user: str
+    resource: str
+    name: str
+    verb: str
+    output: str
+    document: bytes
+    event: bytes
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MalformedRecord:
+    """A piece of a body that is no event, or a whole body that cannot be read. Whoever makes it bounds `raw`."""
+
+    reason: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What came of one delivery: all of it is committed, or nothing.
+
+    `source` is the name of the source in the configuration. `size` is in bytes. `digest` identifies the body of a
+    webhook: the same one again within the hour, for the same source and cluster, is a duplicate. `position` is (file,
+    identity, offset behind the last line): not ahead of the committed one of the same file and identity means
+    duplicate. A file that begins anew needs a new identity. With neither, a batch is never a duplicate.
+
+    `evaluated` events went through the rules, `matched` of them raised at least one alert. `unkept` counts malformed
+    pieces beyond those in `malformed`. `last_event_ns` is the latest event time in it, 0 for none. `rule_matches` and
+    `rule_errors` count by rule name. `refused` counts bodies that were turned away before they were read, by reason.
+    """
+
+    source: str
+    cluster: str
+    received_ns: int
+    size: int = 0
+    digest: bytes | None = None
+    position: tuple[str, str, int] | None = None
+    evaluated: int = 0
+    malformed: tuple[MalformedRecord, ...] = ()
+    oversize: int = 0
+    truncated: int = 0
+    matched: int = 0
+    last_event_ns: int = 0
+    alerts: tuple[AlertRecord, ...] = ()
+    rule_matches: Mapping[str, int] = field(default_factory=dict)
+    rule_errors: Mapping[str, int] = field(default_factory=dict)
+    unkept: int = 0
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def pieces(self) -> int:
+        """How many events and malformed pieces were received with it."""
+        return self.evaluated + len(self.malformed) + self.unkept
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes of memory it holds on to."""
+        return (
+            sum(len(alert.document) + len(alert.output) + len(alert.event) + 1024 for alert in self.alerts)
+            + sum(len(record.raw) for record in self.malformed)
+            + 1024
+        )
+
+
+class Outcome(Enum):
+    """What a commit made of a batch."""
+
+    COMMITTED = "committed"
+    DUPLICATE = "duplicate"
+    """It was committed before: its events count as duplicate, nothing else of it is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitResult:
+    """What a commit did: an outcome for each batch, and the alerts of committed batches that the store had already."""
+
+    outcomes: tuple[Outcome, ...]
+    known_alerts: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAlert:
+    """An alert as the store has it. `seq` grows in the order of commits, across all processes that share the store.
+
+    `event` is None where the event was not asked for, or the alert is on none.
+    """
+
+    seq: int
+    received_ns: int
+    id: str
+    cluster: str
+    source: str
+    rule: str
+    priority: int
+    tags: tuple[str, ...]
+    time_ns: int
+    audit_id: str
+    stage: str
+    namespace: str
+    user: str
+    resource: str
+    name: str
+    verb: str
+    output: str
+    document: bytes
+    event_id: str
+    event: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFilter:
+    """Which alerts. Nothing given means all; several values of one field mean any of them.
+
+    `since_ns` <= event time < `until_ns`. `priority`: as severe as this number, or more. `text` is part of the output
+    or of the rule's name, in any case of (ASCII) letters.
+    """
+
+    since_ns: int | None = None
+    until_ns: int | None = None
+    priority: int | None = None
+    rules: tuple[str, ...] = ()
+    clusters: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMalformed:
+    """A malformed piece as the store has it."""
+
+    seq: int
+    source: str
+    cluster: str
+    received_ns: int
+    reason: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCounters:
+    """Totals of one source and cluster since the store began: received = evaluated + duplicate + malformed, always.
+
+    `bodies` counts deliveries with a digest. `lag_ns` is how long the latest event of the last delivery took to arrive,
+    `max_lag_ns` the longest of those times. Times are 0 until there is one.
+    """
+
+    source: str
+    cluster: str
+    received: int
+    evaluated: int
+    matched: int
+    duplicate: int
+    malformed: int
+    oversize: int
+    truncated: int
+    bodies: int
+    bytes: int
+    last_event_ns: int
+    last_received_ns: int
+    lag_ns: int
+    max_lag_ns: int
+    refused_bodies: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCounters:
+    """Totals of one rule on one source and cluster."""
+
+    source: str
+    cluster: str
+    rule: str
+    matches: int
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """All totals, as of one moment."""
+
+    sources: tuple[SourceCounters, ...]
+    rules: tuple[RuleCounters, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionPolicy:
+    """How much is kept. None means without limit.
+
+    `max_age_ns` counts from arrival. `max_bytes` is for alerts with their events, as the store accounts for them
+    (without indexes and free pages, which take about a third more). What an output has not passed yet stays, whatever
+    these say, until all alerts take more than `hard_bytes`.
+    """
+
+    max_age_ns: int | None = None
+    max_bytes: int | None = None
+    hard_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionResult:
+    """What retention did: alerts removed, how many of those some output had still to pass, and the bytes that stay."""
+
+    removed: int
+    removed_unsent: int
+    bytes: int
+
+
+def alert_id(cluster: str, audit_id: str, stage: str, request_received: str, stage_timestamp: str, rule: str) -> str:
+    """The id of an alert, from what makes it unique: 32 hexadecimal digits.
+
+    For an event without audit id pass a digest of its bytes as `audit_id`.
+    """
+    return _digest(cluster, audit_id, stage, request_received, stage_timestamp, rule)
+
+
+def event_id(cluster: str, audit_id: str, stage: str, request_received: str, stage_timestamp: str) -> str:
+    """The id that all alerts on one event share: 32 hexadecimal digits."""
+    return _digest(cluster, audit_id, stage, request_received, stage_timestamp)
+
+
+def _digest(*parts: str) -> str:
+    """Lengths go in too, so that no two lists of parts come to the same bytes."""
+    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
+    lengths = ",".join([str(len(part)) for part in encoded])
+    return blake2b(b"\n".join([lengths.encode(), *encoded]), digest_size=ID_DIGITS // 2).hexdigest()

@@ -1,0 +1,258 @@
+"""The store: `open_store` makes or opens one, `Store` is all that can be done with it.
+
+Safe from several threads. Transactions that write wait for each other within the process, and across processes in the
+database. After a failure the next call connects anew; nothing has to be restarted.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from lanner.store import queries, retention
+from lanner.store.database import Database, open_database
+from lanner.store.errors import BatchError, StoreError
+from lanner.store.migrate import is_current, migrate
+from lanner.store.records import (
+    AlertFilter,
+    Batch,
+    CommitResult,
+    Counters,
+    Outcome,
+    RetentionPolicy,
+    RetentionResult,
+    StoredAlert,
+    StoredMalformed,
+)
+from lanner.store.schema import outputs, state
+from lanner.store.sqlite import WRITING
+from lanner.store.writing import Limits, insert, key, write
+
+__all__ = ["BatchError", "Limits", "Store", "StoreError", "open_store"]
+
+_MIGRATION_LOCK = 0x6C616E6E6572  # "lanner"; advisory locks of PostgreSQL are numbers
+
+_logger = logging.getLogger(__name__)
+
+
+def open_store(url: str, *, writable: bool = True, limits: Limits | None = None) -> Store:
+    """Open the store at `sqlite:////folder/lanner.db` or `postgresql://user@host/database`.
+
+    With `writable` (who commits) it is made and migrated where needed: an SQLite file with mode 0600, missing folders
+    with 0700. Without (who only looks) nothing is made or changed, and it must be there.
+
+    Raises StoreError: no store, a newer version, unreachable, no right to open it.
+    """
+    store = Store(open_database(url, writable), writable, limits or Limits())
+    try:
+        store.connect()
+    except StoreError:
+        store.close()
+        raise
+    return store
+
+
+class Store:
+    """An open store. Every method raises StoreError if the store cannot do it now."""
+
+    def __init__(self, database: Database, writable: bool, limits: Limits) -> None:
+        self._database = database
+        self._writable = writable
+        self._limits = limits
+        self._lock = threading.RLock()
+        self._connected: object = None
+        self.failure: StoreError | None = None
+        """Why the last call that wrote failed; None after one that did not. A BatchError is no failure of the store."""
+
+    @property
+    def name(self) -> str:
+        """The store in words, without password."""
+        return self._database.name
+
+    def connect(self) -> None:
+        """Make sure that the store is there and of the right version. All methods do it by themselves."""
+        with self._lock, self._explained():
+            self._connect()
+
+    def commit(self, batches: Sequence[Batch]) -> list[Outcome]:
+        """Commit the batches in one transaction, all or nothing; what became of each."""
+        return list(self.apply(batches).outcomes)
+
+    def apply(self, batches: Sequence[Batch]) -> CommitResult:
+        """The same, and tells which alerts of committed batches the store had already."""
+        with self._writing() as connection:
+            try:
+                return write(connection, batches, self._limits)
+            except (ValueError, OverflowError, TypeError) as error:
+                raise BatchError(f"{self.name} does not take a batch: {error}") from error
+
+    def alerts(
+        self,
+        wanted: AlertFilter | None = None,
+        limit: int = 100,
+        after: int | None = None,
+        before: tuple[int, int] | None = None,
+    ) -> list[StoredAlert]:
+        """The newest alerts by event time, newest first.
+
+        To follow, pass as `after` the highest `seq` seen so far (`last_seq()` to begin with what comes from now on):
+        then the alerts behind it, in the order of their commits. For older ones pass (time_ns, seq) of the last alert
+        of a list as `before`.
+        """
+        with self._reading() as connection:
+            return queries.list_alerts(connection, wanted or AlertFilter(), limit, after, before)
+
+    def alert(self, identifier: str) -> StoredAlert | None:
+        """One alert with its event, by its id or the beginning of it; LookupError if several begin so."""
+        with self._reading() as connection:
+            return queries.find_alert(connection, identifier)
+
+    def last_seq(self) -> int:
+        """The number below which (and at which) no new alert will appear."""
+        with self._reading() as connection:
+            return queries.read_last_seq(connection)
+
+    def malformed(
+        self, limit: int = 100, after: int | None = None, source: str | None = None, cluster: str | None = None
+    ) -> list[StoredMalformed]:
+        """Malformed pieces, newest first; behind the seq `after` in the order of seq."""
+        with self._reading() as connection:
+            return queries.list_malformed(connection, limit, after, source, cluster)
+
+    def counters(self) -> Counters:
+        """All totals, as of one moment."""
+        with self._reading() as connection:
+            return queries.read_counters(connection)
+
+    def position(self, source: str, file: str) -> tuple[str, str, int] | None:
+        """The last committed position of a source in a file, as `Batch.position` has it."""
+        with self._reading() as connection:
+            found = queries.read_position(connection, source, file)
+        return None if found is None else (file, *found)
+
+    def outputs(self) -> dict[str, int]:
+        """How far each output has come: the seq of the last alert it passed."""
+        with self._reading() as connection:
+            return queries.read_outputs(connection)
+
+    def advance_output(self, name: str, seq: int) -> None:
+        """An output has passed all alerts up to `seq`; it never goes back."""
+        with self._writing() as connection:
+            statement = insert(connection, outputs).values(name=key(name), seq=seq)
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=[outputs.c.name],
+                    set_={"seq": statement.excluded.seq},
+                    where=statement.excluded.seq > outputs.c.seq,
+                )
+            )
+
+    def remove_output(self, name: str) -> None:
+        """An output is no more: nothing is kept for it."""
+        with self._writing() as connection:
+            connection.execute(outputs.delete().where(outputs.c.name == key(name)))
+
+    def retention(self, policy: RetentionPolicy, now_ns: int | None = None) -> RetentionResult:
+        """Remove what the policy says, in short transactions; a failure keeps what was removed until then."""
+        now_ns = time.time_ns() if now_ns is None else now_ns
+        removed = unsent = 0
+        while True:
+            with self._writing() as connection:
+                step = retention.remove_some(connection, policy, now_ns)
+            removed += step.removed
+            unsent += step.removed_unsent
+            if step.removed:
+                with self._lock, self._explained():
+                    self._database.shrink()
+            if not step.more:
+                return RetentionResult(removed, unsent, step.bytes)
+
+    def healthy(self) -> bool:
+        """Whether the store works. If the last call that wrote failed, this writes to find out; else it reads."""
+        try:
+            if self._writable and self.failure is not None:
+                with self._writing() as connection:
+                    connection.execute(state.update().values(last_seq=state.c.last_seq))
+            else:
+                with self._reading() as connection:
+                    connection.execute(text("SELECT 1"))
+        except StoreError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._database.engine.dispose()
+
+    def _connect(self) -> None:
+        present = self._database.prepare()
+        if present == self._connected:
+            return
+        with self._transaction(writing=False) as connection:
+            current = is_current(connection, self.name, self._writable)
+        if not current:
+            with self._transaction(writing=True) as connection:
+                if connection.dialect.name == "postgresql":
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+                migrate(connection, self.name)
+        self._connected = present
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """A transaction that writes; committed, and where it belongs, when the block is left."""
+        with self._lock:
+            try:
+                with self._explained():
+                    if self.failure is not None:
+                        # Readers may have connected since, in the state that made it fail (a file without rights).
+                        self._database.engine.dispose()
+                    self._connect()
+                    with self._transaction(writing=True) as connection:
+                        yield connection
+                    self._database.confirm()
+            except BatchError:
+                raise
+            except StoreError as error:
+                self.failure = error
+                raise
+            if self.failure is not None:
+                _logger.info("%s works again", self.name)
+                self.failure = None
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._explained():
+            if self._connected is None or self._connected != self._database.present():
+                with self._lock:
+                    self._connect()
+            with self._transaction(writing=False) as connection:
+                yield connection
+
+    @contextmanager
+    def _transaction(self, writing: bool) -> Iterator[Connection]:
+        engine = self._database.engine.execution_options(**{WRITING: writing})
+        with engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turns what SQLAlchemy and what stands below it raises into StoreError."""
+        try:
+            yield
+        except BatchError:
+            raise
+        except StoreError:
+            self._connected = None
+            raise
+        except (SQLAlchemyError, OSError) as error:
+            explained = self._database.explain(error)
+            if not isinstance(explained, BatchError):
+                self._connected = None
+                self._database.engine.dispose()
+            raise explained from error

@@ -1,0 +1,140 @@
+"""A service as a process of its own on free ports, as users run it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, Queue
+from typing import Any
+
+import httpx
+
+TIMEOUT = 60.0
+"""Seconds after which something that never comes fails a test. Nothing waits so long where all is well."""
+
+JSON = {"content-type": "application/json"}
+
+ENVIRONMENT = {**os.environ, "TZ": "UTC", "FALCO_HOSTNAME": "test-host"}
+"""What commands run with, so that their outputs can be compared."""
+
+
+class Running:
+    """The process, what it says, and how to talk to it. `under`: words before the command, of what runs it."""
+
+    def __init__(
+        self, folder: Path, *arguments: str, env: dict[str, str] | None = None, under: Sequence[str] = ()
+    ) -> None:
+        self.overrides = [
+            f"lanner.data_dir={folder}",
+            "webserver.listen_port=0",
+            "lanner.log_format=json",
+        ]
+        command = [*under, sys.executable, "-m", "lanner", "run", *arguments]
+        command += [word for override in self.overrides for word in ("-o", override)]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**ENVIRONMENT, **(env or {})},
+        )
+        self.log: list[dict[str, Any]] = []
+        self._passed: list[dict[str, Any]] = []
+        self._entries: Queue[dict[str, Any] | None] = Queue()
+        self._lines: Queue[bytes | None] = Queue()
+        self._readers = [threading.Thread(target=read) for read in (self._read_log, self._read_output)]
+        for reader in self._readers:
+            reader.start()
+
+    def _read_log(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as stderr:
+            for line in stderr:
+                try:
+                    self._entries.put(json.loads(line))
+                except ValueError:
+                    self._entries.put({"event": line.decode()})
+        self._entries.put(None)
+
+    def _read_output(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as stdout:
+            for line in stdout:
+                self._lines.put(line.rstrip(b"\n"))
+        self._lines.put(None)
+
+    def logged(self, event: str, **values: object) -> dict[str, Any]:
+        """The first log entry of that text with these values that no call has given yet; waits for it."""
+        for passed in self._passed:
+            if passed["event"] == event and values.items() <= passed.items():
+                self._passed.remove(passed)
+                return passed
+        while True:
+            try:
+                entry = self._entries.get(timeout=TIMEOUT)
+            except Empty:
+                raise AssertionError(f"no `{event}`: {self.log}") from None
+            assert entry is not None, f"ended without `{event}`: {self.log}"
+            self.log.append(entry)
+            if entry["event"] == event and values.items() <= entry.items():
+                return entry
+            self._passed.append(entry)
+
+    def line(self) -> str:
+        """The next line of standard output; waits for it."""
+        line = self._lines.get(timeout=TIMEOUT)
+        assert line is not None, "standard output ended"
+        return line.decode()
+
+    def rest(self) -> list[str]:
+        """All lines that are left; the process has to end."""
+        return [line.decode() for line in iter(lambda: self._lines.get(timeout=TIMEOUT), None)]
+
+    def place(self, source: str) -> str:
+        """Where a source listens."""
+        return str(self.logged("source started", source=source)["place"])
+
+    def end(self) -> None:
+        """Be gone, whatever the state."""
+        self.process.kill()
+        self.process.wait()
+        for reader in self._readers:
+            reader.join()
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal, and the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(TIMEOUT)
+
+
+@contextmanager
+def running(
+    folder: Path, *arguments: str, env: dict[str, str] | None = None, under: Sequence[str] = ()
+) -> Iterator[Running]:
+    """A service that is gone behind the block."""
+    service = Running(folder, *arguments, env=env, under=under)
+    try:
+        yield service
+    finally:
+        service.end()
+
+
+WEBHOOK = ("-o", "lanner.webhooks[].port=0")
+
+
+def post(url: str, body: bytes | str, **headers: str) -> httpx.Response:
+    """Post a body as the API server does."""
+    return httpx.post(url, content=body, headers={**JSON, **headers}, timeout=TIMEOUT)
+
+
+def event_list(events: Sequence[bytes | str]) -> bytes:
+    """A body of events, each as JSON text."""
+    items = b",".join(event if isinstance(event, bytes) else event.encode() for event in events)
+    return b'{"kind":"EventList","apiVersion":"audit.k8s.io/v1","items":[%b]}' % items

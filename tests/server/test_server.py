@@ -1,0 +1,177 @@
+"""The status server's routes, without a network."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from lanner.diagnostics.source import SourceFile
+from lanner.engine.loader import load_sources
+from lanner.server.app import status_app
+from lanner.server.facts import Facts, FileDigest
+from lanner.server.metrics import METRICS, Metrics
+from lanner.service.accounts import Accounts
+from lanner.service.supervisor import State, Watched
+from lanner.sources.base import Source
+from lanner.sources.webhook_settings import PathSettings
+from lanner.store.records import Batch, Outcome
+
+RULES = """\
+- rule: A rule
+  desc: A rule
+  condition: ka.verb = create
+  output: verb %ka.verb
+  priority: WARNING
+  source: k8s_audit
+  tags: [T1098.006, k8s]
+"""
+
+
+def no_source() -> Source:
+    raise NotImplementedError
+
+
+class Stage:
+    """A service that is told what to be."""
+
+    def __init__(self) -> None:
+        self.failure = ""
+        self.source = Watched("webhook", "webhook", no_source, State.RUNNING, place="http://127.0.0.1:1/x")
+        self.accounts = Accounts()
+        self.metrics = Metrics()
+        self.facts = Facts(
+            started_ns=10**18,
+            hostname="host",
+            rules=load_sources([SourceFile("rules.yaml", RULES)]).rules,
+            rules_files=[FileDigest("rules.yaml", "abc")],
+            config_files=[],
+            accounts=self.accounts,
+            sources=[self.source],
+            store_failure=lambda: self.failure,
+            waiting=lambda: (2, 300),
+            in_flight=lambda: 77,
+            silence=lambda: {("webhook", "prod"): 5.0},
+            silent=lambda: frozenset({("webhook", "prod")}),
+            unwritten=lambda: 4,
+        )
+        self.metrics.tell_of(self.facts)
+
+    def get(self, path: str, access: PathSettings | None = None, **headers: str) -> httpx.Response:
+        app: Any = status_app(self.facts, self.metrics, "/livez", True, access or PathSettings())
+
+        async def ask() -> httpx.Response:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+                return await client.get(path, headers=headers)
+
+        return asyncio.run(ask())
+
+
+def test_health_is_where_it_was_configured() -> None:
+    """Falco's answer, at the configured path alone."""
+    assert Stage().get("/livez").json() == {"status": "ok"}
+    assert Stage().get("/healthz").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("failure", "state", "status"),
+    [
+        ("", State.RUNNING, 200),
+        ("", State.ENDED, 200),
+        ("", State.FAILED, 503),
+        ("", State.STARTING, 503),
+        ("the disk is full", State.RUNNING, 503),
+    ],
+)
+def test_readiness(failure: str, state: State, status: int) -> None:
+    """Ready means: the store works and every source does what it should."""
+    stage = Stage()
+    stage.failure, stage.source.state = failure, state
+    answer = stage.get("/readyz")
+    assert answer.status_code == status
+    assert answer.json()["store"].get("error", "") == failure
+
+
+LOCKED = PathSettings(tokens=("let-me-in",), logins=(("me", "pw"),))
+
+
+@pytest.mark.parametrize("path", ["/versions", "/metrics"])
+def test_authentication(path: str) -> None:
+    """What is locked opens to a token or a login, and to nothing else."""
+    stage = Stage()
+    denied = stage.get(path, LOCKED)
+    assert denied.status_code == 401
+    assert "Basic" in denied.headers["www-authenticate"]
+    assert stage.get(path, LOCKED, authorization="Bearer let-me-out").status_code == 401
+    assert stage.get(path, LOCKED, authorization="Bearer let-me-in").status_code == 200
+    assert stage.get(path, LOCKED, authorization="Basic bWU6cHc=").status_code == 200
+
+
+def test_probes_need_no_login_and_learn_no_details() -> None:
+    """A kubelet cannot log in."""
+    stage = Stage()
+    stage.failure = "cannot reach db.internal"
+    assert stage.get("/livez", LOCKED).status_code == 200
+    assert "db.internal" not in stage.get("/readyz", LOCKED).text
+    assert "db.internal" in stage.get("/readyz", LOCKED, authorization="Bearer let-me-in").text
+
+
+def test_versions_have_falcos_shape() -> None:
+    """falcoctl reads the engine's version from there."""
+    document = Stage().get("/versions").json()
+    assert document["engine_version"] == "63"
+    assert document["engine_version_semver"] == "0.63.0"
+    assert document["plugin_versions"] == {"k8saudit": "0.18.0", "json": "0.7.4"}
+
+
+def test_metrics_say_what_is_true() -> None:
+    """Counts, states and Falco's names with their labels."""
+    stage = Stage()
+    batch = Batch("webhook", "prod", 2 * 10**9, digest=b"x", evaluated=3, matched=1, last_event_ns=10**9,
+                  rule_matches={"A rule": 1}, rule_errors={"A rule": 2})  # fmt: skip
+    stage.accounts.count(batch, Outcome.COMMITTED)
+    stage.accounts.count(batch, Outcome.DUPLICATE)
+    stage.accounts.refuse("webhook", "prod", "unauthorized")
+    stage.metrics.committed(0.02)
+    lines = stage.get("/metrics").text.splitlines()
+    labels = 'priority="4",rule_name="A rule",source="k8s_audit",tag_T1098_006="true",tag_k8s="true"'
+    for line in (
+        'lanner_events_received_total{cluster="prod",source="webhook"} 6.0',
+        'lanner_events_duplicate_total{cluster="prod",source="webhook"} 3.0',
+        'lanner_event_lag_seconds{cluster="prod",source="webhook"} 1.0',
+        'lanner_bodies_refused_total{cluster="prod",reason="unauthorized",source="webhook"} 1.0',
+        'lanner_rule_errors_total{cluster="prod",rule_name="A rule"} 2.0',
+        'lanner_silent{cluster="prod",source="webhook"} 1.0',
+        'lanner_source_up{kind="webhook",source="webhook"} 1.0',
+        "lanner_store_up 1.0",
+        "lanner_commit_queue_bytes 300.0",
+        "lanner_in_flight_bytes 77.0",
+        "lanner_commit_seconds_count 1.0",
+        f"falcosecurity_falco_rules_matches_total{{{labels}}} 1.0",
+        'falcosecurity_falco_sha256_rules_files_info{file_name="rules.yaml",sha256="abc"} 1.0',
+        "falcosecurity_falco_outputs_queue_num_drops_total 4.0",
+    ):
+        assert line in lines
+
+
+def test_every_metric_is_described_and_given() -> None:
+    """The table, the page and the answer name the same metrics."""
+    text = Stage().get("/metrics").text
+    page = (Path(__file__).resolve().parent.parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
+    given = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE lanner_")}
+    assert {name for name in given if not name.endswith("_created")} == set(METRICS)
+    assert all(f"| `{name}` |" in page for name in METRICS)
+
+
+@pytest.mark.parametrize("file", ["grafana/lanner.json", "prometheus/alerts.yaml"])
+def test_dashboards_and_alerting_rules_use_metrics_that_exist(file: str) -> None:
+    """A renamed metric must not leave a panel empty."""
+    text = (Path(__file__).resolve().parent.parent.parent / "deploy" / file).read_text(encoding="utf-8")
+    used = set(re.findall(r"\blanner_[a-z_]+", text))
+    known = {*METRICS, "lanner_commit_seconds_bucket"}
+    assert used
+    assert used <= known
