@@ -38,6 +38,13 @@ def lowered(condition: str, builder: ir.Builder) -> ir.Predicate:
         ("ka.verb = get or ka.verb = get", "ka.verb = get"),
         ("ka.req.configmap.obj contains x and ka.verb = get", "ka.verb = get and ka.req.configmap.obj contains x"),
         ("not not ka.verb = get", "ka.verb = get"),
+        (
+            "ka.uri contains password or ka.uri contains passphrase or ka.uri contains token",
+            (
+                "ka.uri contains token or"
+                " (ka.uri contains pass and (ka.uri contains password or ka.uri contains passphrase))"
+            ),
+        ),
     ],
 )
 def test_passes(condition: str, cheaper: str) -> None:

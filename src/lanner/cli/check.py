@@ -19,7 +19,6 @@ from lanner.diagnostics.diagnostic import Diagnostic
 from lanner.diagnostics.render import falco_json, render_text
 from lanner.engine.loader import FileResult, load_rules
 from lanner.rules.reader import KNOWN_KEYS
-from lanner.service.wiring import wire
 
 
 @click.command(name="check", epilog="Example: lanner check --format json my_rules.yaml falco.yaml")
@@ -68,6 +67,8 @@ def is_configuration(path: Path) -> bool:
 
 def check_configuration(path: Path) -> FileResult:
     """The problems of a configuration file, in the shape of a rules file's."""
+    from lanner.service.wiring import wire  # here, since it knows all sources, and rules files need none of them
+
     try:
         config = Config.load(path)
         diagnostics = (*config.diagnostics, *wire(config.service).diagnostics)

@@ -148,6 +148,56 @@ def _membership(builder: ir.Builder, left: ir.Value, items: set[str | int | bool
     return builder.test("in", left, frozenset(items))
 
 
+# --- one scan for many words -----------------------------------------------------------------------------------------
+
+MIN_PART = 4
+"""Characters of a part that words share; a shorter one is in most texts anyhow."""
+
+MAX_WORDS = 64
+"""Words that are looked at for shared parts, and characters of such a word: the search is for load time."""
+
+
+def share_parts_of_words(predicate: ir.Predicate, builder: ir.Builder) -> ir.Predicate:
+    """`x contains password or x contains passphrase` asks for `pass` first.
+
+    Few texts have any of the words, and those without the part they share are scanned once.
+    """
+
+    def combine(node: ir.Predicate, children: tuple[ir.Predicate, ...]) -> ir.Predicate:
+        if not isinstance(node, ir.Any):
+            return _rebuilt(node, children, builder)
+        words: dict[ir.Value, list[str]] = {}
+        rest: list[ir.Predicate] = []
+        for child in children:
+            match child:
+                case ir.Test(operator="contains", left=left, right=str(word)):
+                    words.setdefault(left, []).append(word)
+                case _:
+                    rest.append(child)
+        for left, some in words.items():
+            for part, group in _grouped(some):
+                each = builder.any_of(builder.test("contains", left, word) for word in group)
+                rest.append(builder.all_of([builder.test("contains", left, part), each]) if len(group) > 1 else each)
+        return builder.any_of(rest)
+
+    return ir.fold(predicate, combine)
+
+
+def _grouped(words: list[str]) -> list[tuple[str, list[str]]]:
+    """Words by a part that all of a group share; a word that shares none stands alone under itself."""
+    if len(words) > MAX_WORDS or max(map(len, words)) > MAX_WORDS:
+        return [(word, [word]) for word in words]
+    groups: list[tuple[str, list[str]]] = []
+    while words:
+        first, *others = words
+        parts = {first[start:end] for start in range(len(first)) for end in range(start + MIN_PART, len(first) + 1)}
+        shared = max(parts, key=lambda part: (sum(part in word for word in others), len(part), part), default=first)
+        group = [first, *(word for word in others if shared in word)]
+        groups.append((shared, group) if len(group) > 1 else (first, group))
+        words = [word for word in others if shared not in word]
+    return groups
+
+
 # --- cheap tests first -----------------------------------------------------------------------------------------------
 
 _OPERATOR_COST = {"=": 1, "in": 1, "exists": 1, "regex": 12, "glob": 12, "iglob": 12, "pmatch": 12, "icontains": 6}
@@ -185,6 +235,7 @@ def _cost(test: ir.Test) -> int:
 PASSES: tuple[Pass, ...] = (
     simplify_tests,  # first: it makes equalities out of globs and regexes, which the next pass merges
     merge_memberships,
+    share_parts_of_words,
     order_by_cost,  # last: the others change what there is to order
 )
 
