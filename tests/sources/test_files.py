@@ -189,3 +189,13 @@ def test_a_file_that_cannot_be_looked_at_does_not_cost_its_neighbours(
     monkeypatch.setattr(Path, "stat", refuse)
     found = expand([str(tmp_path)])
     assert {(Path(source.name).name, source.size) for source in found} == {("good", 2), ("refused", None)}
+
+
+def test_standard_input_that_is_closed_is_an_input_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever closes it while it is read gets a message, not a traceback out of a thread."""
+    closed = io.TextIOWrapper(io.BufferedReader(io.BytesIO(b"{}")))
+    closed.buffer.raw.close()
+    monkeypatch.setattr(sys, "stdin", closed)
+    (source,) = expand(["-"])
+    with pytest.raises(InputError, match="it was closed"):
+        list(source.chunks())

@@ -89,6 +89,8 @@ class Input(NamedTuple):
                     yield data, position
         except OSError as error:
             raise InputError(f"cannot read `{self.name}`: {error.strerror}") from error
+        except ValueError as error:  # what Python says of a closed file
+            raise InputError(f"cannot read `{self.name}`: it was closed") from error
 
 
 def expand(arguments: Sequence[str]) -> list[Input]:

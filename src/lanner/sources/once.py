@@ -192,5 +192,7 @@ class _Feed:
         self._tell()
 
     def _tell(self) -> None:
-        if not self._loop.is_closed():
+        try:
             self._loop.call_soon_threadsafe(self._arrived.set)
+        except RuntimeError:  # the loop is closed: the source was stopped while its thread waited for input
+            return
