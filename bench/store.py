@@ -19,7 +19,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from lanner.store.committer import Committer, QueueFull
-from lanner.store.records import AlertRecord, Batch, Outcome, alert_id, event_id
+from lanner.store.records import AlertRecord, Batch, EventIdentity, Outcome
 from lanner.store.store import open_store
 
 EVENTS = 400
@@ -34,7 +34,7 @@ def batch(number: int, alerts: int) -> Batch:
         audit_id = f"{number:08x}-{index:04x}"
         made.append(
             AlertRecord(
-                id=alert_id("prod", audit_id, "ResponseComplete", "t", "u", "Create Privileged Pod"),
+                id=EventIdentity("prod", audit_id, "ResponseComplete", "t", "u").alert_id("Create Privileged Pod"),
                 cluster="prod",
                 source="k8s_audit",
                 rule="Create Privileged Pod",
@@ -51,7 +51,7 @@ def batch(number: int, alerts: int) -> Batch:
                 output="Pod started with privileged container " + "x" * 160,
                 document=b'{"output": "' + b"d" * 1_200 + b'"}',
                 event=b'{"auditID": "' + audit_id.encode() + b"e" * 2_500 + b'"}',
-                event_id=event_id("prod", audit_id, "ResponseComplete", "t", "u"),
+                event_id=EventIdentity("prod", audit_id, "ResponseComplete", "t", "u").event_id(),
             )
         )
     return Batch(

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from lanner.decode import MAX_ARRAYS, EventError, decode, decode_object
+from lanner import decode as decode_module
+from lanner.decode import (
+    MAX_ARRAYS,
+    MAX_KEPT,
+    PART,
+    USUAL_PART,
+    EventError,
+    decode,
+    decode_object,
+    decode_parts,
+    usual_list,
+)
 from lanner.event import MISSING
 
 
@@ -104,6 +115,128 @@ def test_two_broken_items_are_two_pieces() -> None:
     """Pieces that are JSON but no events are told one by one."""
     decoded = decode(f"[5,{A},{{}}]".encode())
     assert [piece.raw for piece in decoded.malformed] == [b"5", b"{}"]
+
+
+MANY = 5_000
+JUNK = [
+    "1",
+    "-1.5e3",
+    '"a,b"',
+    '"\\",\\""',
+    "null",
+    "{}",
+    "{ }",
+    "[]",
+    '{"kind":"Pod"}',
+    '{"kind":5,"x":"\\ud800"}',
+    '{"kind":"Event","stageTimestamp":5}',
+]
+
+
+@pytest.mark.parametrize("junk", JUNK)
+@pytest.mark.parametrize("separator", [",", " , "])
+def test_very_many_malformed_pieces(junk: str, separator: str) -> None:
+    """The first are kept, all are counted, and the event behind them is found."""
+    items = separator.join([A, *[junk] * MANY, B, junk, C])
+    decoded = decode(f"{LIST}[{items}]}}".encode())
+    assert [found.audit_id for found in decoded.events] == ["a", "b", "c"]
+    assert (len(decoded.malformed), decoded.unkept) == (MAX_KEPT, MANY + 1 - MAX_KEPT)
+    assert {piece.raw.decode() for piece in decoded.malformed} == {junk}
+    assert decoded.malformed[-1].reason.startswith(f"item {MAX_KEPT + 1}: ")
+    array = decode(f"[{items}]".encode())
+    assert array.events == decoded.events
+    # In an array an empty array is an array of no events.
+    assert len(array.malformed) + array.unkept == (0 if junk == "[]" else MANY + 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted", "count", "reason"),
+    [
+        (f"{LIST}[{'1,' * MANY}{A}", ["a"], MANY + 1, f"behind item {MANY + 1}: not JSON: the text ends"),
+        (f"[{'1,' * MANY}{A},nope,{B}]", ["a"], MANY + 1, f"behind item {MANY + 1}: not JSON: unexpected `n`"),
+        (f"[{A},[{'1,' * MANY}{B},nope],{C}]", ["a", "b"], MANY + 1, ""),
+        (f"[{'1,' * MANY}]", [], MANY + 1, ""),
+        (f"[[{'{},' * MANY}[{A}]],{'2,' * MANY}{B}]", ["a", "b"], 2 * MANY, ""),
+        (f"[{','.join([LIST + '[1,2,' + A + ',3]}'] * 1000)}]", ["a"] * 1000, 3000, ""),
+    ],
+)
+def test_counts_are_exact(body: str, wanted: list[str], count: int, reason: str) -> None:
+    """Wherever malformed pieces are and however the body ends: each counts once, and costs no event."""
+    decoded = decode(body.encode())
+    assert [found.audit_id for found in decoded.events] == wanted
+    assert len(decoded.malformed) + decoded.unkept == count
+    assert len(decoded.malformed) == MAX_KEPT
+
+
+def test_a_break_in_an_inner_array() -> None:
+    """What stands before it in that array counts; the rest is one piece, which says behind what it is."""
+    decoded = decode(f"[{A},[{B},{{}},{LIST}[{C}, {{]}}],{A}]".encode())
+    assert [found.audit_id for found in decoded.events] == ["a", "b", "c"]
+    assert [piece.reason.partition(" stand")[0] for piece in decoded.malformed] == [
+        "item 2: item 2: not an event: it has no `kind`",
+        "behind item 1: behind item 2: behind item 1: not JSON: unexpected `]` where a key in double quotes should",
+    ]
+    assert decoded.malformed[-1].raw.decode() == f"{{]}}],{A}]"
+
+
+@pytest.mark.parametrize(
+    "form", ["[%s]", "[[%s]]", f"{LIST}[%s]}}", f'{LIST}[%s],"x":"\\ud800"}}', f"{LIST}[%s", f"{LIST}[%s]}}x"]
+)
+def test_parts_are_the_whole(form: str) -> None:
+    """A body in parts is the same events and pieces in the same order, and no part has many."""
+    items = [event(str(number)) if number % 7 else "[1]" for number in range(6 * PART)]
+    body = (form % ",".join(items)).encode()
+    whole, parts = decode(body), list(decode_parts(body))
+    assert len(whole.events) > 5 * PART
+    assert max(len(part.events) for part in parts) == PART
+    assert [found for part in parts for found in part.events] == whole.events
+    assert [found.raw for part in parts for found in part.events] == [found.raw for found in whole.events]
+    assert [piece for part in parts for piece in part.malformed] == whole.malformed
+    assert [decode(A.encode())] == list(decode_parts(A.encode()))
+
+
+def test_events_with_very_many_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of groups, addresses and annotations so many are read; everything else is as ever."""
+    monkeypatch.setattr(decode_module, "MAX_ITEMS", 100)
+    monkeypatch.setattr(decode_module, "_LARGE", 100)
+    numbers = ",".join(f'"{number}"' for number in range(150))
+    pairs = ",".join(f'"{number}":"x"' for number in range(150))
+    more = f',"user":{{"username":"u","groups":[{numbers}]}},"sourceIPs":[{numbers}],"annotations":{{{pairs}}}'
+    big = event("big", more)
+    for body in (big, f"[{A},{big}]", f"{LIST}[{A},{big}]}}", f"\n{big}"):
+        found = decode(body.encode()).events[-1]
+        assert (found.audit_id, found.user.username, found.raw.decode()) == ("big", "u", big)
+        assert found.user.groups == found.source_ips == [str(number) for number in range(100)]
+        assert found.annotations == {str(number): "x" for number in range(100)}
+
+
+@pytest.mark.parametrize("odd", ["", "5", "{}", event("odd", time='"yesterday"'), event("o", ',"verb":5')])
+@pytest.mark.parametrize("behind", [0, 1, USUAL_PART, 2 * USUAL_PART + 1])
+def test_a_usual_list_and_its_rest(odd: str, behind: int) -> None:
+    """The quick way gives whole parts up to the first that holds anything odd; with the rest it is all of the list."""
+    items = [event(f"e{number}") for number in range(2 * USUAL_PART + 1)]
+    if odd:
+        items.insert(behind, odd)
+    body = f"{LIST}[{','.join(items)}]}}".encode()
+    listed = usual_list(body)
+    assert listed is not None
+    quick = [found for part in listed for found in part.events]
+    assert listed.done == (not odd)
+    assert len(quick) == (behind // USUAL_PART * USUAL_PART if odd else len(items))
+    rest = list(listed.rest())
+    whole = decode(body)
+    found = quick + [one for part in rest for one in part.events]
+    assert found == whole.events
+    assert [one.raw for one in found] == [one.raw for one in whole.events]
+    assert [piece for part in rest for piece in part.malformed] == whole.malformed
+
+
+@pytest.mark.parametrize(
+    "body", [event("e"), f"[{event('e')}]", f"{LIST}[{event('e')}]", f"{LIST}null}}", f'{LIST}["\\ud800"]}}', "5", ""]
+)
+def test_what_is_no_usual_list(body: str) -> None:
+    """Anything but an EventList with an array of items, whole."""
+    assert usual_list(body.encode()) is None
 
 
 def test_python_objects() -> None:

@@ -9,20 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol, TypeAlias
 
 import msgspec
+from msgspec import UNSET, Struct, UnsetType
 
 from lanner.config import Config
 from lanner.event import AuditEvent
-from lanner.fields.times import clock, iso_8601
+from lanner.fields.times import clock, iso_8601, rfc_3339
 from lanner.priority import Priority
 
 FieldOutput: TypeAlias = "str | int | bool | list[str] | None"
 """A value in `output_fields`; None for a missing one."""
 
-_encode = msgspec.json.Encoder(order="sorted").encode
+_encode = msgspec.json.Encoder(order="deterministic").encode
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SHORT_ESCAPES = {"\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -76,15 +76,37 @@ class AlertingRule(Protocol):
     def output(self) -> Output: ...
 
 
+class Document(Struct, gc=False):
+    """Falco's JSON document of an alert, in the order of its keys; UNSET ones are left out. `cluster` and `id` are the
+    two that Falco's does not have: see service/records.py.
+    """
+
+    cluster: str | UnsetType
+    hostname: str
+    id: str | UnsetType
+    message: str | UnsetType
+    output: str | UnsetType
+    output_fields: Mapping[str, FieldOutput] | UnsetType
+    priority: str
+    rule: str
+    source: str
+    tags: tuple[str, ...] | UnsetType
+    time: str
+
+
 class Alert:
     """A rule matched an event.
 
-    `time` is the event's own time in nanoseconds since 1970. Immutable; what is rendered is kept.
+    `time` is the event's own time in nanoseconds since 1970. What is rendered is kept: nothing may change behind that.
     """
+
+    __slots__ = ("_format", "_output", "_rendered", "_rule", "event")
 
     def __init__(self, rule: AlertingRule, event: AuditEvent, format: AlertFormat) -> None:
         self._rule = rule
         self._format = format
+        self._rendered: tuple[str, Mapping[str, FieldOutput]] | None = None
+        self._output: str | None = None
         self.event = event
 
     def __repr__(self) -> str:
@@ -114,57 +136,73 @@ class Alert:
     def time(self) -> int:
         return self.event.time_ns
 
-    @cached_property
-    def _rendered(self) -> tuple[str, Mapping[str, FieldOutput]]:
-        return self._rule.output.rendered(self.event)
+    def _render(self) -> tuple[str, Mapping[str, FieldOutput]]:
+        if self._rendered is None:
+            self._rendered = self._rule.output.rendered(self.event)
+        return self._rendered
 
     @property
     def message(self) -> str:
         """The output of the rule with all values in it."""
-        return self._rendered[0]
+        return self._render()[0]
 
-    @cached_property
+    @property
     def output(self) -> str:
         """Time, priority and message: `10:20:30.123456000: Warning ...`."""
-        time = iso_8601(self.time) if self._format.iso_time else clock(self.time)
-        return f"{time}: {self.priority.label} {self.message}"
+        if self._output is None:
+            time = iso_8601(self.time) if self._format.iso_time else clock(self.time)
+            self._output = f"{time}: {self.priority.label} {self.message}"
+        return self._output
 
-    @cached_property
+    @property
     def output_fields(self) -> Mapping[str, FieldOutput]:
         """The fields of the output and of the configuration, and the time in nanoseconds; None for a missing value."""
+        return dict(sorted(self._fields().items()))
+
+    def _fields(self) -> dict[str, FieldOutput]:
         time = "evt.time.iso8601" if self._format.iso_time else "evt.time"
-        return dict(sorted({time: self.time, **self._rendered[1]}.items()))
+        return {time: self.time, **self._render()[1]}
+
+    def document(self, identifier: str | UnsetType = UNSET, cluster: str | UnsetType = UNSET) -> Document:
+        """Falco's document, without the keys that the configuration leaves out."""
+        chosen = self._format
+        return Document(
+            cluster=cluster,
+            hostname=chosen.hostname,
+            id=identifier,
+            message=self.message if chosen.include_message else UNSET,
+            output=self.output if chosen.include_output else UNSET,
+            output_fields=self._fields() if chosen.include_output_fields else UNSET,
+            priority=self.priority.label,
+            rule=self.rule,
+            source=self.source,
+            tags=self.tags if chosen.include_tags else UNSET,
+            time=rfc_3339(self.time),
+        )
 
     def to_dict(self) -> dict[str, object]:
-        """Falco's JSON document as a dict, without the keys that the configuration leaves out."""
-        chosen = self._format
-        document: dict[str, object] = {"hostname": self.hostname}
-        if chosen.include_message:
-            document["message"] = self.message
-        if chosen.include_output:
-            document["output"] = self.output
-        if chosen.include_output_fields:
-            document["output_fields"] = self.output_fields
-        document["priority"] = self.priority.label
-        document["rule"] = self.rule
-        document["source"] = self.source
-        if chosen.include_tags:
-            document["tags"] = list(self.tags)
-        document["time"] = f"{iso_8601(self.time).removesuffix('+0000')}Z"
-        return document
+        """Falco's document as a dict, as `json.loads` would read it."""
+        found: dict[str, object] = msgspec.json.decode(self.to_json())
+        return found
 
     def to_json(self) -> bytes:
         """That document as one line of JSON in UTF-8, without a line end."""
-        return _encode(self.to_dict())
+        return to_json(self.document())
 
     def to_text(self) -> str:
         """The output as one line: control characters become escapes, so that no value can forge lines or drive a
         terminal."""
-        return _CONTROLS.sub(_escape, self.output)
+        text = self.output
+        return text if text.isprintable() else _CONTROLS.sub(_escape, text)
 
     def to_line(self) -> str:
         """JSON or text, as the configuration asks (`json_output`)."""
         return self.to_json().decode() if self._format.json_output else self.to_text()
+
+
+def to_json(document: Document) -> bytes:
+    """A document as one line of JSON in UTF-8, keys sorted, without a line end."""
+    return _encode(document)
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -7,6 +7,7 @@ sources stop taking, then what they have accepted is committed, and only then th
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,10 +35,11 @@ from lanner.service.accounts import Accounts
 from lanner.service.evaluation import Evaluator
 from lanner.service.internal import InternalAlerts
 from lanner.service.logs import logger
+from lanner.service.moderation import Moderator
 from lanner.service.records import INTERNAL, Recorder
 from lanner.service.redaction import Redactor
 from lanner.service.silence import SilenceWatch
-from lanner.service.stdout import Stdout
+from lanner.service.stdout import Cursor, Stdout, forget
 from lanner.service.supervisor import Supervisor, Watched
 from lanner.service.wiring import Wiring, logins, tokens
 from lanner.sources.base import Unavailable
@@ -60,6 +63,11 @@ MAX_OWED = 1000
 """Internal alerts that wait for a store that does not take them."""
 
 log = logger(__name__)
+
+
+COLLECT = 20_000
+"""New containers that are not freed, after which the collector looks for cycles: more than the events of a body make.
+Events and alerts have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +96,14 @@ class Service:
         self._owed: list[tuple[str, AlertRecord]] = []
         self._first_event_told = False
         self._silence = SilenceWatch(self._settings.silence)
+        self._moderator = Moderator()
         self._budget = wiring.budget
         self._watched = wiring.sources
         self._notes = wiring.notes
         # made by the steps
         self._store: Store
         self._committer: Committer
+        self._cursor: Cursor | None = None
         self._stdout: Stdout | None = None
         self._recorder: Recorder
         self._internal: InternalAlerts
@@ -120,6 +130,10 @@ class Service:
                     break
                 done.append(step)
                 await step.start(self)
+            # What has been loaded stays: the collector need not look at it again and again, nor after every few events.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(COLLECT, *gc.get_threshold()[1:])
             await self._stop.wait()
         finally:
             log.info("stopping", reason="finishing what was accepted")
@@ -150,7 +164,7 @@ class Service:
         wait = 1.0
         while True:
             try:
-                self._store = await asyncio.to_thread(open_store, self._settings.store)
+                self._store = await asyncio.to_thread(self._opened)
                 return
             except StoreError as error:
                 if not error.retryable:
@@ -160,20 +174,43 @@ class Service:
                 raise StoreError("stopped before the store could be opened", retryable=True)
             wait = min(wait * 2, LONGEST_STORE_WAIT)
 
+    def _opened(self) -> Store:
+        """The store, and in it how far standard output had come. Raises StoreError."""
+        store = open_store(self._settings.store)
+        # In a shared store each host has a standard output of its own.
+        name = "stdout" if self._settings.store.startswith("sqlite") else f"stdout {self._config.hostname}"
+        try:
+            if self._settings.stdout:
+                self._cursor = Cursor(store, name)
+            else:
+                forget(store, name)
+        except StoreError:
+            store.close()
+            raise
+        return store
+
     async def _close_store(self) -> None:
         if hasattr(self, "_store"):
             await _bounded(self._store.close, 5, "closing the store")
 
     async def _start_committer(self) -> None:
         self._committer = Committer(self._store)
-        if self._settings.stdout:
-            self._stdout = Stdout(self._config.json_output, self._options.buffered)
+        if self._cursor is not None:
+            self._stdout = Stdout(
+                sys.stdout.fileno(),
+                self._config.json_output,
+                self._options.buffered,
+                lambda after, limit: self._store.alerts(after=after, limit=limit),
+                self._cursor.start,
+                self._cursor.end,
+            )
             self._committer.subscribe(self._stdout.write)
 
     async def _stop_committer(self) -> None:
         await _bounded(self._committer.close, self._settings.limits.stop, "the last commits")
         if self._stdout is not None:
             await _bounded(partial(self._stdout.close, STDOUT_TIME), STDOUT_TIME + 1, "standard output")
+            await _bounded(self._save_cursor, STDOUT_TIME, "noting how far standard output has come")
 
     async def _make_pipeline(self) -> None:
         config, settings = self._config, self._settings
@@ -193,6 +230,7 @@ class Service:
             lambda: evaluator(ruleset.copy()),
             self._recorder,
             self._internal,
+            self._moderator,
             self._store,
             self._committer,
             self._accounts,
@@ -258,7 +296,13 @@ class Service:
             await asyncio.wait([task], timeout=10)
 
     async def _start_watching(self) -> None:
-        for work, seconds in ((self._look, LOOK), (self._look_at_store, 2 * LOOK), (self._retain, RETENTION)):
+        regular = (
+            (self._look, LOOK),
+            (self._look_at_store, 2 * LOOK),
+            (self._note_stdout, 2 * LOOK),
+            (self._retain, RETENTION),
+        )
+        for work, seconds in regular:
             self._tasks.append(asyncio.create_task(_repeat(work, seconds), name=work.__name__))
         self._tell_where_everything_is()
 
@@ -273,11 +317,11 @@ class Service:
         """What has nothing to start."""
 
     async def _flush(self) -> None:
-        await asyncio.wait_for(self._look(), self._settings.limits.stop)
+        await asyncio.wait_for(self._look(last=True), self._settings.limits.stop)
 
     # what goes on while it runs
 
-    async def _look(self) -> None:
+    async def _look(self, last: bool = False) -> None:
         """Once a second: refusals into the store, silence, the hint when nothing comes, alerts that wait."""
         now = time.time_ns()
         for (source, cluster), reasons in self._accounts.take_refusals().items():
@@ -289,7 +333,12 @@ class Service:
             log.warning(
                 "cluster went silent", source=silent.source, cluster=silent.cluster, seconds=round(silent.seconds)
             )
-            self._raise(silent.cluster, self._internal.silent(now, silent.source, silent.cluster, silent.seconds))
+            self._raise(
+                silent.cluster, self._internal.silent(now, silent.source, silent.cluster, silent.seconds), silent.source
+            )
+        for one in self._moderator.sums(now, everything=last):
+            alert = self._internal.left_out(now, *one)
+            self._raise(one.cluster, alert, one.source)
         self._hint(now)
         while self._owed:
             cluster, record = self._owed[0]
@@ -307,6 +356,18 @@ class Service:
         elif self._store_failure:
             log.info("the store works again", after=f"{time.monotonic() - self._failing_since:.0f}s")
             self._store_failure = ""
+
+    async def _note_stdout(self) -> None:
+        await asyncio.to_thread(self._save_cursor)
+
+    def _save_cursor(self) -> None:
+        """Note in the store how far standard output has come, if the store works. Without, lines come again."""
+        if self._cursor is None or self._stdout is None:
+            return
+        with suppress(StoreError):
+            # In this order: what was committed before the look is told before nothing waits any more.
+            end = self._store.last_seq()
+            self._cursor.save(self._stdout.passed(0 if self._committer.waiting[0] else end))
 
     async def _retain(self) -> None:
         settings = self._settings
@@ -333,10 +394,10 @@ class Service:
             self._raise("", self._internal.refused(time.time_ns(), reason))
         self._store_failure = reason
 
-    def _raise(self, cluster: str, alert: Alert | None) -> None:
+    def _raise(self, cluster: str, alert: Alert | None, source: str = "") -> None:
         """Have an internal alert committed as soon as the store takes it."""
         if alert is not None and len(self._owed) < MAX_OWED:
-            alert.event.audit_id = f"{alert.rule} {cluster} {alert.time}"
+            alert.event.audit_id = f"{alert.rule} {source} {cluster} {alert.time}"
             self._owed += [(cluster, record) for record in self._recorder.records([alert], cluster, Counter())]
 
     def _hint(self, now_ns: int) -> None:

@@ -7,17 +7,22 @@ Malformed, item by item, and never costs its neighbours.
 Events are decoded into types by msgspec. One that msgspec refuses (unexpected types, deep nesting, lone surrogates,
 invalid UTF-8) is put together level by level through jsontext/access.py, to the same form, so that a rule sees of
 it what it would see of JSON values anywhere: a scalar as its text, null as `null`, objects and arrays as compact JSON.
+
+Whoever may post may send millions of tiny pieces. A body is therefore read from its beginning to its end, without
+holding more than a part of what it is made of: `decode_parts` hands out part after part.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Raw, Struct, structs
 
 from lanner.event import (
     MISSING,
@@ -32,19 +37,36 @@ from lanner.event import (
     User,
     is_time,
 )
-from lanner.jsontext.access import REFUSED, JSONError, JSONText, as_text, elements, is_string, members, string_text
+from lanner.jsontext.access import REFUSED, JSONText, as_text, elements, is_array, is_object, members, string_text
 from lanner.jsontext.scanner import (
     ScanError,
     broken_member,
+    expect_end,
+    first_element,
+    next_element,
     scan_elements,
     scan_members,
     skip_blanks,
+    skip_flat_elements,
     skip_value,
     validate,
 )
 
 MAX_ARRAYS = 16
 """How deep arrays may stand in arrays around events; more is malformed. (Inside an event any depth is fine.)"""
+
+MAX_KEPT = 1_000
+"""Malformed pieces that are kept of one body; further ones are counted. Nobody reads that many, and to
+keep a piece of two bytes costs a hundred times that."""
+
+MAX_ITEMS = 1_000_000
+"""Groups, addresses or annotations that are read of one event; and items of a list that are read at once."""
+
+PART = 1_000
+"""Events of a part of a body: an event takes up to 20 times its bytes."""
+
+USUAL_PART = 50
+"""Events of a part of a usual list: few enough for what is made of them to stay in the processor's cache."""
 
 _BLANKS = b" \t\r\n"
 _OLD_VERSIONS = ("audit.k8s.io/v1beta1", "audit.k8s.io/v1alpha1")
@@ -61,7 +83,9 @@ class _Envelope(Struct):
 _decode_event = msgspec.json.Decoder(AuditEvent).decode
 _parse = datetime.fromisoformat
 _decode_code = msgspec.json.Decoder(Annotated[int, Meta(ge=1)] | str).decode
+_decode_items = msgspec.json.Decoder(list[Raw]).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_MEMBERS = {name: name for name in ("items", *(field.encode_name for field in structs.fields(AuditEvent)))}
 
 
 class Malformed(NamedTuple):
@@ -72,10 +96,14 @@ class Malformed(NamedTuple):
 
 
 class Decoded(Struct, gc=False):
-    """What a body holds: its events in order, and the pieces that are none. A Struct, since one is made per line."""
+    """What a body holds: its events in order, and the pieces that are none. A Struct, since one is made per line.
+
+    `unkept`: how many malformed pieces there are besides those in `malformed`.
+    """
 
     events: list[AuditEvent]
     malformed: list[Malformed]
+    unkept: int = 0
 
 
 class EventError(ValueError):
@@ -87,40 +115,82 @@ def decode(body: bytes) -> Decoded:
 
     Each event's `raw` is its JSON text, without blanks around it.
     """
-    if len(body) < _LARGE or b"EventList" not in body[:64]:
-        try:
-            event = _decode_event(body)
-            time = event.stage_timestamp
-            # The last three conditions are what is_time begins with: a call costs too much here.
-            if event.kind == "Event" and time and time[4:20:3] == "--T::." and time[26:] == "Z" and _parse(time):
-                event.raw = body.strip(_BLANKS)
-                return Decoded([event], [])
-        except (ValueError, RecursionError):
-            pass
-    return _decode_body(body.strip(_BLANKS))
+    if len(body) < _LARGE or (b"EventList" not in body[:64] and _has_few_items(body)):
+        event = _usual(body)
+        if event is not None and event.kind == "Event":
+            event.raw = body.strip(_BLANKS)
+            return Decoded([event], [])
+    whole = Decoded([], [])
+    for part in _Reader(body.strip(_BLANKS)).parts():
+        whole.events += part.events
+        whole.malformed += part.malformed
+        whole.unkept += part.unkept
+    return whole
 
 
-def decode_usual(body: bytes) -> Decoded | None:
-    """The events of an EventList as the API server writes it; None for any other body, which `decode` reads.
+def decode_parts(body: bytes) -> Iterable[Decoded]:
+    """What `decode` gives, in order, in parts of at most PART events. Of the whole body MAX_KEPT pieces are kept.
 
-    This takes some milliseconds for a megabyte. `decode` may take a hundred times that where it needs the scanner, or
-    where a body holds very many pieces that are no events.
+    Whatever is in a body, this takes a small multiple of its bytes if parts are let go of one by one.
     """
+    return (decode(body),) if len(body) < _LARGE else _Reader(body.strip(_BLANKS)).parts()
+
+
+class UsualList:
+    """The items of an EventList as the API server writes it: iterating gives its events in parts of USUAL_PART.
+
+    It ends before the first part with an item that only `decode` reads. `rest` gives that and all behind it; it may
+    take a hundred times as long, where it needs the scanner or there are very many pieces that are no events.
+    """
+
+    def __init__(self, items: list[Raw]) -> None:
+        self._items = items
+        self._next = 0
+
+    def __iter__(self) -> Iterator[Decoded]:
+        while items := self._items[self._next : self._next + USUAL_PART]:
+            events = []
+            for item in items:
+                event = _usual(item)
+                if event is None:
+                    return
+                event.place = item
+                events.append(event)
+            self._next += len(items)
+            yield Decoded(events, [])
+
+    @property
+    def done(self) -> bool:
+        """Whether iterating has given all events."""
+        return self._next == len(self._items)
+
+    def rest(self) -> Iterator[Decoded]:
+        """What iterating has not given."""
+        reader = _Reader(b"")
+        yield from reader.items(self._items, self._next)
+        yield reader.take_part()
+
+
+def usual_list(body: bytes) -> UsualList | None:
+    """The list that a body is, if an API server may have written it. Takes about a millisecond for a megabyte."""
     try:
-        envelope = _decode_envelope(body)
-        events = []
-        for item in envelope.items:
-            event = _decode_event(item)
-            time = event.stage_timestamp
-            # The first conditions are what is_time begins with: a call costs too much here.
-            usual = time and time[4:20:3] == "--T::." and time[26:] == "Z" and _parse(time)
-            if not usual and (not time or not is_time(time)):
-                return None
-            event.place = item
-            events.append(event)
+        envelope = _decode_envelope(body) if _has_few_items(body) else None
     except (ValueError, RecursionError):
         return None
-    return Decoded(events, []) if envelope.kind == "EventList" else None
+    return UsualList(envelope.items) if envelope is not None and envelope.kind == "EventList" else None
+
+
+def _usual(text: JSONText) -> AuditEvent | None:
+    """The event, if types and time are as the API server writes them; its kind may be anything."""
+    try:
+        event = _decode_event(text)
+        time = event.stage_timestamp
+        # What is_time begins with: a call costs too much here.
+        if time and ((time[4:20:3] == "--T::." and time[26:] == "Z" and _parse(time)) or is_time(time)):
+            return event
+    except (ValueError, RecursionError):
+        pass
+    return None
 
 
 def decode_object(event: Any) -> AuditEvent:
@@ -139,17 +209,253 @@ def decode_object(event: Any) -> AuditEvent:
     return decoded.events[0]
 
 
-def _decode_body(body: bytes) -> Decoded:
-    """The events of a body (without blanks around it) that is not simply one event."""
-    decoded = Decoded([], [])
-    if body[:1] not in (b"{", b"["):
-        decoded.malformed.append(Malformed(body, _not_a_container(body)))
-        return decoded
+def _has_few_items(text: bytes) -> bool:
+    """Whether no array or object in the text can have very many items. Costs nothing for texts of the usual size."""
+    return len(text) < 2 * MAX_ITEMS or text.count(b",") < MAX_ITEMS
+
+
+def _decode_typed(text: bytes) -> AuditEvent:
+    """Raises what is in REFUSED for events that must be read in another way."""
+    if not _has_few_items(text):
+        raise msgspec.DecodeError("too many items")
+    return _decode_event(text)
+
+
+def _item_sizes(body: bytes) -> Iterable[int]:
+    """How long the items of an array are; nothing if that is not quickly told."""
     try:
-        _add_unit(body, decoded)
-    except JSONError as error:
-        _salvage(body, error, decoded)
-    return decoded
+        return (memoryview(item).nbytes for item in (_decode_items(body) if _has_few_items(body) else ()))
+    except REFUSED:
+        return ()
+
+
+class _Reader:
+    """Reads a body (without blanks around it) once, from its beginning to its end.
+
+    What is not JSON counts up to the place where it breaks: the rest, from the item that breaks on, is one malformed
+    piece. An EventList counts if it says before it breaks that it is one.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._part = Decoded([], [])
+        self._kept = 0
+        self._rest = 0  # where what is not read yet begins
+        self._behind = ""  # the last good items before the body breaks
+
+    def parts(self) -> Iterator[Decoded]:
+        """What the body holds. Never raises."""
+        body = self._body
+        try:
+            if body[:1] == b"[":
+                yield from self._array(0, "", depth=0, sizes=_item_sizes(body))
+            elif body[:1] == b"{":
+                yield from self._object(0, "", None, len(body))
+            else:
+                self._add_malformed(body, "", None, _not_a_container(body))
+        except ScanError as error:
+            self._add_malformed(body[self._rest :].lstrip(_BLANKS), self._behind, None, f"not JSON: {error}")
+        yield self._part
+
+    def _array(
+        self,
+        start: int,
+        place: str,
+        *,
+        depth: int = 1,
+        sizes: Iterable[int] = (),
+        listed: bool = False,
+        broken: ScanError | None = None,
+    ) -> Generator[Decoded, None, int]:
+        """Read the array at `start`; the position behind it. Raises ScanError.
+
+        `place`: where it stands in the body, for reasons. `depth`: how many arrays stand around it. `sizes`: how
+        long its items are, if that is known. `listed`: these are the items of an EventList, which are events whatever
+        their kind. `broken`: where that list breaks, if it does.
+        """
+        text = self._body
+        number = 0
+        lengths = iter(sizes)
+        end = self._rest = start + 1
+        try:
+            position = first_element(text, start)
+            while position is not None:
+                if self._kept == MAX_KEPT:
+                    count, position = skip_flat_elements(text, position)
+                    self._part.unkept += count
+                    number += count
+                    deque(islice(lengths, count), maxlen=0)
+                self._rest = position
+                opening = text[position : position + 1]
+                size = next(lengths, None)
+                if listed:
+                    end = skip_value(text, position)
+                    self._add_item(text[position:end], place, number)
+                elif opening == b"{":
+                    end = yield from self._object(position, place, number, size)
+                elif opening == b"[" and depth + 1 < MAX_ARRAYS:
+                    end = yield from self._array(position, _place(place, number), depth=depth + 1)
+                else:
+                    end = skip_value(text, position)
+                    too_deep = f"more than {MAX_ARRAYS} arrays in arrays" if opening == b"[" else ""
+                    piece = text[position:end]
+                    self._add_malformed(piece, place, number, too_deep or _not_an_object(piece))
+                number += 1
+                self._rest = end
+                if len(self._part.events) >= PART:
+                    yield self.take_part()
+                position = next_element(text, end)
+            end = skip_blanks(text, end) + 1
+            if depth == 0:
+                self._rest = end
+                expect_end(text, end)
+            if broken is not None:
+                self._rest = max(end, broken.position)
+                raise broken
+        except ScanError as error:
+            if number:
+                self._behind = f"behind item {number}: {self._behind}"
+            raise broken or error from None
+        return end
+
+    def _object(self, start: int, place: str, number: int | None, size: int | None) -> Generator[Decoded, None, int]:
+        """Read the object at `start`, which must say by its kind what it is; the position behind it. Raises ScanError.
+
+        `number`: which item of the array at `place` it is; None for the body itself. `size`: how long it is, if that is
+        known.
+        """
+        text = self._body
+        try:
+            if b"EventList" not in text[start : start + 64]:
+                end = skip_value(text, start) if size is None else start + size
+                piece = text[start:end]
+                event = _decode_typed(piece)
+                if event.kind == "Event":
+                    self._add_event(event, piece, place, number)
+                    return end
+                if event.kind != "EventList":
+                    self._add_malformed(piece, place, number, _of_another_kind(event.kind))
+                    return end
+            elif number is None and _has_few_items(text):
+                envelope = _decode_envelope(text)
+                if envelope.kind == "EventList":
+                    yield from self.items(envelope.items)
+                    return len(text)
+        except (*REFUSED, ScanError):
+            pass
+        outline = _Outline(text, start, whole=number is None)
+        kind, items = outline.text("kind"), outline.spans.get("items")
+        is_list = kind == "EventList" and items is not None and text[items[0] : items[0] + 1] == b"["
+        if is_list:
+            assert items is not None
+            inner = place if number is None else _place(place, number)
+            yield from self._array(items[0], inner, listed=True, broken=outline.error)
+        elif outline.error is not None:
+            raise outline.error
+        else:
+            piece = text[start : outline.end]
+            if kind == "Event":
+                self._add_event(_build_event(outline.values()), piece, place, number)
+            elif kind != "EventList":
+                self._add_malformed(piece, place, number, _of_another_kind(kind))
+            elif items is not None and text[slice(*items)] != b"null":
+                listed = text[slice(*items)]
+                reason = f"the `items` of an EventList are {_type(listed)} instead of an array"
+                self._add_malformed(piece, place, number, reason)
+        return outline.end
+
+    def items(self, items: Sequence[JSONText], first: int = 0) -> Iterator[Decoded]:
+        """The items of an EventList that is the body, from number `first` on. The last part may be waiting still."""
+        for number in range(first, len(items)):
+            self._add_item(bytes(items[number]), "", number)
+            if len(self._part.events) >= PART:
+                yield self.take_part()
+
+    def _add_item(self, text: bytes, place: str, number: int) -> None:
+        """Add an item, which is JSON, of an EventList."""
+        if text[:1] != b"{":
+            self._add_malformed(text, place, number, _not_an_object(text))
+            return
+        try:
+            event = _decode_typed(text)
+        except REFUSED:
+            event = _build_event(_Outline(text, 0).values())
+        self._add_event(event, text, place, number)
+
+    def _add_event(self, event: AuditEvent, text: bytes, place: str, number: int | None) -> None:
+        """Add an event if it has a time."""
+        time = event.stage_timestamp
+        name = "stageTimestamp"
+        if time is MISSING and event.api_version in _OLD_VERSIONS:
+            time = event.timestamp
+            name = "timestamp"
+        if time is not MISSING and is_time(time):
+            event.raw = text
+            self._part.events.append(event)
+            return
+        reason = f"no `{name}`" if time is MISSING else f"a `{name}` that is not a time: `{time[:64]}`"
+        self._add_malformed(text, place, number, f"the event has {reason}")
+
+    def _add_malformed(self, text: bytes, place: str, number: int | None, reason: str) -> None:
+        """Keep the piece, or count it."""
+        if self._kept == MAX_KEPT:
+            self._part.unkept += 1
+            return
+        self._kept += 1
+        where = place if number is None else _place(place, number)
+        self._part.malformed.append(Malformed(text, f"{where}{reason}"))
+
+    def take_part(self) -> Decoded:
+        """What was read and not handed out yet."""
+        part, self._part = self._part, Decoded([], [])
+        return part
+
+
+class _Outline:
+    """The members that an event or an EventList may have of the object at `start`, of equal keys the last.
+
+    `spans`: their values, start and end; of a value that breaks, its start twice. `end`: the position behind the
+    object. `error`: where it breaks, if it does. `whole`: nothing may stand behind it.
+    """
+
+    def __init__(self, text: bytes, start: int, *, whole: bool = False) -> None:
+        self._source = text
+        self.spans: dict[str, tuple[int, int]] = {}
+        self.error: ScanError | None = None
+        self.end = start + 1
+        try:
+            for key, begin, self.end in scan_members(text, start):
+                self._add(key, begin, self.end)
+        except ScanError as error:
+            self.error = error
+            broken = broken_member(text, self.end)
+            if broken is not None:
+                self._add(*broken, broken[1])
+            return
+        self.end = skip_blanks(text, self.end) + 1
+        try:
+            if whole:
+                expect_end(text, self.end)
+        except ScanError as error:
+            self.error = error
+
+    def _add(self, key: bytes, begin: int, end: int) -> None:
+        name = _MEMBERS.get(string_text(key) if b"\\" in key else key[1:-1].decode("latin-1"))
+        if name is not None:
+            self.spans[name] = (begin, end)
+
+    def values(self) -> dict[str, JSONText]:
+        """The values by key."""
+        return {name: self._source[begin:end] for name, (begin, end) in self.spans.items()}
+
+    def text(self, name: str) -> MaybeText:
+        """What a rule would see of the value."""
+        begin, end = self.spans.get(name, (0, 0))
+        return as_text(self._source[begin:end]) if begin < end else MISSING
+
+
+def _of_another_kind(kind: MaybeText) -> str:
+    return "not an event: it has no `kind`" if kind is MISSING else f"not an event: its `kind` is `{kind[:64]}`"
 
 
 def _not_a_container(body: bytes) -> str:
@@ -164,87 +470,8 @@ def _not_a_container(body: bytes) -> str:
     return f"not an event: {_type(body)} instead of an object"
 
 
-def _add_unit(text: bytes, decoded: Decoded, place: str = "") -> None:
-    """Add what an object or array holds that must say by its kind what it is.
-
-    `place`: where it stands in the body, for reasons. Raises JSONError, before it adds anything, if it is not JSON.
-    """
-    waiting = [(text, place, 0)]
-    while waiting:
-        text, place, depth = waiting.pop()
-        if text[:1] != b"[":
-            _add_by_kind(text, decoded, place)
-        elif depth == MAX_ARRAYS:
-            decoded.malformed.append(Malformed(text, f"{place}more than {MAX_ARRAYS} arrays in arrays"))
-        else:
-            items = elements(text) or ()
-            inner = [(bytes(item), _place(place, number), depth + 1) for number, item in enumerate(items)]
-            waiting.extend(reversed(inner))
-
-
-def _add_by_kind(text: bytes, decoded: Decoded, place: str) -> None:
-    """Add an Event or the items of an EventList; anything else is malformed. Raises JSONError if it is not JSON."""
-    if text[:1] != b"{":
-        decoded.malformed.append(_not_an_object(text, place))
-        return None
-    try:
-        if b"EventList" in text[:64]:
-            envelope = _decode_envelope(text)
-            if envelope.kind == "EventList":
-                return _add_items(envelope.items, decoded, place)
-        else:
-            event = _decode_event(text)
-            if event.kind == "Event":
-                return _add_event(event, text, decoded, place)
-    except REFUSED:
-        pass
-    found = members(text) or {}
-    kind = found.get("kind")
-    name = as_text(kind) if kind is not None and is_string(kind) else None
-    if name == "Event":
-        _add_event(_build_event(found), text, decoded, place)
-    elif name == "EventList":
-        listed = found.get("items", b"null")
-        items = elements(listed)
-        if items is not None:
-            _add_items(items, decoded, place)
-        elif bytes(listed) != b"null":
-            reason = f"{place}the `items` of an EventList are {_type(listed)} instead of an array"
-            decoded.malformed.append(Malformed(text, reason))
-    else:
-        what = "it has no `kind`" if kind is None else f"its `kind` is `{as_text(kind)[:64]}`"
-        decoded.malformed.append(Malformed(text, f"{place}not an event: {what}"))
-    return None
-
-
-def _add_items(items: Iterable[JSONText], decoded: Decoded, place: str) -> None:
-    """Add the items of an EventList, which are events whatever their kind. They are JSON."""
-    for number, item in enumerate(items):
-        text = bytes(item)
-        if text[:1] != b"{":
-            decoded.malformed.append(_not_an_object(text, _place(place, number)))
-            continue
-        try:
-            event = _decode_event(text)
-        except REFUSED:
-            event = _build_event(members(text) or {})
-        _add_event(event, text, decoded, place, number)
-
-
-def _add_event(event: AuditEvent, text: bytes, decoded: Decoded, place: str, number: int | None = None) -> None:
-    """Add an event if it has a time. `number`: which item of the list at `place` it is."""
-    time = event.stage_timestamp
-    name = "stageTimestamp"
-    if time is MISSING and event.api_version in _OLD_VERSIONS:
-        time = event.timestamp
-        name = "timestamp"
-    if time is not MISSING and is_time(time):
-        event.raw = text
-        decoded.events.append(event)
-        return
-    where = place if number is None else _place(place, number)
-    reason = f"no `{name}`" if time is MISSING else f"a `{name}` that is not a time: `{time[:64]}`"
-    decoded.malformed.append(Malformed(text, f"{where}the event has {reason}"))
+def _not_an_object(text: bytes) -> str:
+    return f"not an event: {_type(text)} instead of an object"
 
 
 def _place(place: str, number: int) -> str:
@@ -252,13 +479,9 @@ def _place(place: str, number: int) -> str:
     return f"{place}item {number + 1}: "
 
 
-def _not_an_object(text: bytes, place: str) -> Malformed:
-    return Malformed(text, f"{place}not an event: {_type(text)} instead of an object")
-
-
-def _type(text: JSONText) -> str:
+def _type(text: bytes) -> str:
     """The type of a JSON text in words."""
-    match bytes(text)[:1]:
+    match text[:1]:
         case b"{":
             return "an object"
         case b"[":
@@ -312,8 +535,11 @@ def _time(found: Mapping[str, JSONText], key: str, version: MaybeText) -> MaybeT
 def _texts(found: Mapping[str, JSONText], key: str) -> list[str] | Missing:
     """The texts of an array's elements; MISSING for what is not an array, as in Falco."""
     value = found.get(key)
-    items = None if value is None else elements(value)
-    return MISSING if items is None else [as_text(item) for item in items]
+    if value is None or not is_array(value):
+        return MISSING
+    text = bytes(value)
+    items = elements(text) if _has_few_items(text) else _first_elements(text)
+    return [as_text(item) for item in items or ()]
 
 
 def _raw(found: Mapping[str, JSONText], key: str) -> Raw | Missing:
@@ -357,69 +583,19 @@ def _code(status: Mapping[str, JSONText]) -> int | str | Missing:
 
 
 def _annotations(found: Mapping[str, JSONText]) -> dict[str, str] | Missing:
-    annotations = _inner(found, "annotations")
-    return MISSING if annotations is None else {key: as_text(value) for key, value in annotations.items()}
+    value = found.get("annotations")
+    if value is None or not is_object(value):
+        return MISSING
+    text = bytes(value)
+    annotations = (members(text) or {}).items() if _has_few_items(text) else _first_members(text)
+    return {key: as_text(value) for key, value in annotations}
 
 
-def _salvage(body: bytes, error: JSONError, decoded: Decoded) -> None:
-    """Add what can be had of a body that is not JSON: the items before the place where it breaks.
-
-    The rest becomes one malformed piece. `error`: where it breaks. If the broken item of an array is an EventList, its
-    items are saved likewise.
-    """
-    rest, place = 0, ""
-    if body[:1] == b"[":
-        spans, rest = _complete_elements(body, 0, error)
-        for number, (start, end) in enumerate(spans):
-            _add_unit(body[start:end], decoded, _place("", number))
-        place = f"behind item {len(spans)}: " if spans else ""
-    if body[rest : rest + 1] == b"{":
-        opening = _items_of_broken_list(body, rest)
-        if opening is not None:
-            spans, rest = _complete_elements(body, opening, error)
-            _add_items((body[start:end] for start, end in spans), decoded, place)
-            place += f"behind item {len(spans)}: " if spans else ""
-    decoded.malformed.append(Malformed(body[rest:], f"{place}not JSON: {error}"))
+def _first_elements(text: bytes) -> Iterator[bytes]:
+    """As many elements as are read of an array, which is JSON without blanks around it."""
+    return (text[begin:end] for begin, end in islice(scan_elements(text, 0), MAX_ITEMS))
 
 
-def _complete_elements(body: bytes, start: int, error: JSONError) -> tuple[list[tuple[int, int]], int]:
-    """The elements that are JSON of the array at `start`, up to the first that is not; and where the rest begins."""
-    spans: list[tuple[int, int]] = []
-    end = start + 1
-    try:
-        for begin, end in scan_elements(body, start):
-            spans.append((begin, end))
-    except ScanError:
-        rest = skip_blanks(body, end)
-        if spans and body[rest : rest + 1] == b",":
-            rest = skip_blanks(body, rest + 1)
-        return spans, rest
-    return spans, max(end, error.position)
-
-
-def _items_of_broken_list(body: bytes, start: int) -> int | None:
-    """Where the `items` of the broken object at `start` open, if it says before it breaks that it is an EventList."""
-    values: dict[str, int] = {}
-    end = start + 1
-    try:
-        for key, begin, behind in scan_members(body, start):
-            values[string_text(key)] = begin
-            end = behind
-    except ScanError:
-        broken = broken_member(body, end)
-        if broken is not None:
-            values[string_text(broken[0])] = broken[1]
-    kind, opening = values.get("kind"), values.get("items")
-    if kind is None or opening is None or body[opening : opening + 1] != b"[":
-        return None
-    return opening if _string_at(body, kind) == "EventList" else None
-
-
-def _string_at(text: bytes, start: int) -> str | None:
-    """The string at `start`; None for any other value, also a broken one."""
-    if text[start : start + 1] != b'"':
-        return None
-    try:
-        return string_text(text[start : skip_value(text, start)])
-    except ScanError:
-        return None
+def _first_members(text: bytes) -> Iterator[tuple[str, bytes]]:
+    """As many members as are read of an object, which is JSON without blanks around it."""
+    return ((string_text(key), text[begin:end]) for key, begin, end in islice(scan_members(text, 0), MAX_ITEMS))

@@ -11,7 +11,7 @@ decode.py: scalars as their JSON text, `null` as the text null, objects and arra
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Annotated, TypeAlias
 
@@ -69,7 +69,7 @@ class Surroundings:
     @property
     def size(self) -> int:
         """The length of `raw`."""
-        return memoryview(self.__dict__.get("raw") or self.place).nbytes
+        return len(self.__dict__.get("raw") or self.place)
 
     @cached_property
     def time_ns(self) -> int:
@@ -122,13 +122,20 @@ _TIME = re.compile(
 def is_time(text: str) -> bool:
     """Whether `parse_time` reads the text; cheap for times as the API server writes them."""
     try:
-        # fromisoformat checks digits and ranges in C. Shape and length rule out what else it accepts: other
-        # separators, calendar weeks, anything at all behind six digits of a fraction.
-        if text[4:20:3] == "--T::." and text[26:] == "Z" and datetime.fromisoformat(text):
+        if _is_usual(text) and datetime.fromisoformat(text):
             return True
     except ValueError:
         pass
     return parse_time(text) is not None
+
+
+def _is_usual(text: str) -> bool:
+    """The shape of `2026-01-02T03:04:05.000000Z`, which datetime.fromisoformat reads, checking digits and ranges in C.
+
+    Shape and length rule out what else it accepts: other separators, calendar weeks, anything at all behind six digits
+    of a fraction.
+    """
+    return text[4:20:3] == "--T::." and text[26:] == "Z"
 
 
 def parse_time(text: str) -> int | None:
@@ -137,6 +144,12 @@ def parse_time(text: str) -> int | None:
     Reads what Go's time.Parse reads for RFC3339Nano: besides the standard, an hour of one digit, a comma before the
     fraction, fractions of any length (cut behind nanoseconds) and offsets up to 24:60; no leap second, no lower case.
     """
+    if _is_usual(text):
+        try:
+            since = datetime.fromisoformat(text) - _EPOCH
+            return (since.days * 86400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000
+        except ValueError:
+            pass
     match = _TIME.fullmatch(text)
     if match is None:
         return None
@@ -159,5 +172,6 @@ def parse_time(text: str) -> int | None:
     return seconds * 1_000_000_000 + nanoseconds
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _DAYS_IN_400_YEARS = 146_097

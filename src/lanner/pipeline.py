@@ -3,8 +3,8 @@
     decode -> evaluate -> Batch -> commit -> return
 
 1. Usual bodies are evaluated on the event loop, in steps, since a thread beside it costs more than the work; one body
-   at a time, since a decoded one takes twice its bytes. A body that is large or odd, which an attacker may have made so
-   that it is slow, goes to a thread with an engine of its own.
+   at a time. A body that is large or odd, which an attacker may have made so that it is slow, goes to a thread with an
+   engine of its own; so does the rest of one from where it becomes odd.
 2. The batch holds everything that came of the delivery, and is committed as a whole or not at all.
 3. Only then does `deliver` return. Whatever stands in the way is `Unavailable`: the sender comes again, and the store
    knows what it has.
@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from hashlib import sha256
 from typing import TypeVar
 
-from lanner.decode import Decoded, decode, decode_usual
+from lanner.decode import Decoded, UsualList, decode_parts, usual_list
 from lanner.service.accounts import Accounts
 from lanner.service.evaluation import Evaluation, Evaluator
 from lanner.service.internal import InternalAlerts
+from lanner.service.moderation import Moderator
 from lanner.service.records import Recorder
 from lanner.sources.base import Delivery, Position, Unavailable
 from lanner.store.committer import Committer, QueueFull
@@ -53,6 +55,7 @@ class Pipeline:
         spare: Callable[[], Evaluator],
         recorder: Recorder,
         internal: InternalAlerts,
+        moderator: Moderator,
         store: Store,
         committer: Committer,
         accounts: Accounts,
@@ -66,8 +69,10 @@ class Pipeline:
         self._spare: Evaluator | None = None
         self._turn = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="large-bodies")
+        self._digests = ThreadPoolExecutor(1, thread_name_prefix="digests")
         self._recorder = recorder
         self._internal = internal
+        self._moderator = moderator
         self._store = store
         self._committer = committer
         self._accounts = accounts
@@ -81,17 +86,24 @@ class Pipeline:
         return SourceSink(self, self._store, self._accounts, source)
 
     def close(self) -> None:
-        """Let go of the thread; nothing is delivered any more."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        """Let go of the threads; nothing is delivered any more."""
+        for thread in (self._thread, self._digests):
+            thread.shutdown(wait=True, cancel_futures=True)
 
     async def deliver(self, source: str, delivery: Delivery) -> None:
         """Returns once everything in the delivery is committed; raises Unavailable."""
+        loop = asyncio.get_running_loop()
         evaluation = Evaluation(self._event_limit(source))
-        if not await self._evaluate_quickly(delivery, evaluation):
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._thread, self._evaluate_slowly, delivery, evaluation)
-        digest = None if delivery.position is not None else _digest(delivery.body)
-        await self.commit(self._batch(source, delivery, evaluation, digest))
+        # Beside the evaluation: hashing many bytes does not need the interpreter.
+        digest = loop.run_in_executor(self._digests, _digest, delivery.body) if delivery.position is None else None
+        rest = await self._evaluate_quickly(delivery, evaluation)
+        if rest is not None:
+            await loop.run_in_executor(self._thread, self._evaluate_slowly, rest, delivery.cluster, evaluation)
+        batch = self._batch(source, delivery, evaluation, None if digest is None else await digest)
+        if batch.malformed or batch.oversize or batch.truncated:
+            await self._commit_moderated(batch)
+        else:
+            await self.commit(batch)
 
     async def commit(self, batch: Batch) -> Outcome:
         """Commit a batch and book it. Raises Unavailable if it is not committed, or nobody can tell."""
@@ -110,20 +122,33 @@ class Pipeline:
         self._accounts.count(batch, outcome)
         return outcome
 
-    async def _evaluate_quickly(self, delivery: Delivery, evaluation: Evaluation) -> bool:
-        """False, and nothing is evaluated, if it would keep the event loop for long."""
-        async with self._turn:
-            texts = _quickly_read(delivery)
-            if texts is None:
-                return False
-            for _ in self._evaluator.steps(texts, delivery.cluster, evaluation):
-                await asyncio.sleep(0)
-            return True
+    async def _commit_moderated(self, batch: Batch) -> None:
+        """The same for a batch with internal alerts, of which there may be too many."""
+        passed = self._moderator.moderate(batch.source, batch.cluster, batch.alerts, batch.received_ns)
+        committed = True  # also if the sender goes away meanwhile
+        try:
+            outcome = await self.commit(replace(batch, alerts=passed.alerts))
+            committed = outcome is Outcome.COMMITTED
+        except Unavailable:
+            committed = False
+            raise
+        finally:
+            self._moderator.settle(batch.source, batch.cluster, passed, batch.received_ns, committed)
 
-    def _evaluate_slowly(self, delivery: Delivery, evaluation: Evaluation) -> None:
+    async def _evaluate_quickly(self, delivery: Delivery, evaluation: Evaluation) -> Iterable[Decoded] | None:
+        """Evaluates what cannot keep the event loop for long; what that leaves over, None for nothing."""
+        async with self._turn:
+            parts = _quickly_read(delivery)
+            if parts is None:
+                return _read(delivery)
+            for _ in self._evaluator.steps(parts, delivery.cluster, evaluation):
+                await asyncio.sleep(0)
+            return parts.rest() if isinstance(parts, UsualList) and not parts.done else None
+
+    def _evaluate_slowly(self, parts: Iterable[Decoded], cluster: str, evaluation: Evaluation) -> None:
         if self._spare is None:
             self._spare = self._make_spare()
-        for _ in self._spare.steps(_read(delivery), delivery.cluster, evaluation):
+        for _ in self._spare.steps(parts, cluster, evaluation):
             pass
 
     def _batch(self, source: str, delivery: Delivery, found: Evaluation, digest: bytes | None) -> Batch:
@@ -181,6 +206,13 @@ class SourceSink:
             raise Unavailable(str(error)) from error
         return None if found is None else Position(*found)
 
+    async def present(self, files: Collection[str]) -> None:
+        """See sources/base.py. Raises Unavailable."""
+        try:
+            await asyncio.to_thread(self._store.keep_positions, self._source, files)
+        except StoreError as error:
+            raise Unavailable(str(error)) from error
+
 
 def _quickly_read(delivery: Delivery) -> Iterable[Decoded] | None:
     """What the delivery holds, if reading it cannot keep the event loop for long."""
@@ -191,15 +223,14 @@ def _quickly_read(delivery: Delivery) -> Iterable[Decoded] | None:
         return None
     if delivery.lines:
         return _read(delivery) if max(map(len, body.split(b"\n"))) < SMALL * 16 else None
-    usual = decode_usual(body)
-    return None if usual is None else [usual]
+    return usual_list(body)
 
 
-def _read(delivery: Delivery) -> Iterator[Decoded]:
-    """What the delivery holds, text by text."""
+def _read(delivery: Delivery) -> Iterable[Decoded]:
+    """What the delivery holds, part by part."""
     if delivery.lines:
-        return (decode(line) for line in delivery.body.split(b"\n") if line.strip())
-    return iter([decode(delivery.body)])
+        return (part for line in delivery.body.split(b"\n") if line.strip() for part in decode_parts(line))
+    return decode_parts(delivery.body)
 
 
 def _digest(body: bytes) -> bytes:

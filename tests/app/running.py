@@ -26,10 +26,16 @@ ENVIRONMENT = {**os.environ, "TZ": "UTC", "FALCO_HOSTNAME": "test-host"}
 
 
 class Running:
-    """The process, what it says, and how to talk to it. `under`: words before the command, of what runs it."""
+    """The process, what it says, and how to talk to it. `under`: words before the command, of what runs it. `stdout`:
+    where it writes; otherwise its lines can be read here."""
 
     def __init__(
-        self, folder: Path, *arguments: str, env: dict[str, str] | None = None, under: Sequence[str] = ()
+        self,
+        folder: Path,
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        under: Sequence[str] = (),
+        stdout: int = subprocess.PIPE,
     ) -> None:
         self.overrides = [
             f"lanner.data_dir={folder}",
@@ -41,7 +47,7 @@ class Running:
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             env={**ENVIRONMENT, **(env or {})},
         )
@@ -49,7 +55,8 @@ class Running:
         self._passed: list[dict[str, Any]] = []
         self._entries: Queue[dict[str, Any] | None] = Queue()
         self._lines: Queue[bytes | None] = Queue()
-        self._readers = [threading.Thread(target=read) for read in (self._read_log, self._read_output)]
+        reads = [self._read_log, *([self._read_output] if self.process.stdout is not None else [])]
+        self._readers = [threading.Thread(target=read) for read in reads]
         for reader in self._readers:
             reader.start()
 
@@ -116,10 +123,14 @@ class Running:
 
 @contextmanager
 def running(
-    folder: Path, *arguments: str, env: dict[str, str] | None = None, under: Sequence[str] = ()
+    folder: Path,
+    *arguments: str,
+    env: dict[str, str] | None = None,
+    under: Sequence[str] = (),
+    stdout: int = subprocess.PIPE,
 ) -> Iterator[Running]:
     """A service that is gone behind the block."""
-    service = Running(folder, *arguments, env=env, under=under)
+    service = Running(folder, *arguments, env=env, under=under, stdout=stdout)
     try:
         yield service
     finally:

@@ -15,7 +15,7 @@ from lanner.alert import AlertFormat
 from lanner.compiler.ir import TRUE
 from lanner.config import Config
 from lanner.config.service import DEFAULT_REDACTION, Silence
-from lanner.decode import decode, decode_usual
+from lanner.decode import decode
 from lanner.diagnostics.source import SourceFile
 from lanner.engine.engine import Engine
 from lanner.engine.loader import load_sources
@@ -72,7 +72,7 @@ def test_a_rule_that_fails_costs_only_itself(monkeypatch: pytest.MonkeyPatch) ->
     def fail(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(engine.ruleset, "match", fail)
+    monkeypatch.setattr(engine, "_match", fail)
     broken = engine.ruleset.rules[0].predicate
     second = replace(engine.ruleset.rules[1], predicate=TRUE)
     monkeypatch.setattr(engine.ruleset, "rules", (engine.ruleset.rules[0], second))
@@ -88,7 +88,7 @@ def test_an_output_that_fails_is_still_an_alert(monkeypatch: pytest.MonkeyPatch)
 
     broken: Any = SimpleNamespace()
     rule = engine.ruleset.rules[0]
-    monkeypatch.setattr(engine.ruleset, "match", lambda _: [replace(rule, output=broken)])
+    monkeypatch.setattr(engine, "_match", lambda _: [replace(rule, output=broken)])
     (alert,) = evaluate(what, BODY).alerts
     assert alert.output.endswith("Warning First: the output of this rule could not be rendered")
 
@@ -115,26 +115,6 @@ def test_the_same_event_has_the_same_alert_ids() -> None:
     ids = [alert.id for found in (first, other) for alert in found.alerts]
     assert [alert.id for alert in first.alerts] == [alert.id for alert in again.alerts]
     assert len(set(ids)) == 4
-
-
-@pytest.mark.parametrize(
-    ("body", "usual"),
-    [
-        (b'{"kind":"EventList","items":[%b,%b]}' % (BODY, BODY), True),
-        (b'{"kind":"EventList","items":[%b,5]}' % BODY, False),
-        (b'{"kind":"EventList","items":[%b,{}]}' % BODY, False),
-        (b'{"kind":"EventList","items":[%b]' % BODY, False),
-        (b'{"kind":"EventList","items":[{"x":"\\ud800"}]}', False),
-        (BODY, False),
-    ],
-)
-def test_usual_bodies(body: bytes, usual: bool) -> None:
-    """The quick way either gives what the whole way gives, or steps aside."""
-    found = decode_usual(body)
-    assert (found is not None) == usual
-    if found is not None:
-        assert found.events == decode(body).events
-        assert [event.raw for event in found.events] == [event.raw for event in decode(body).events]
 
 
 def test_a_copy_of_a_ruleset_answers_the_same() -> None:

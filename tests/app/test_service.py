@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import signal
 import socket
 import sqlite3
@@ -138,6 +140,47 @@ def test_bad_neighbours_cost_nothing(tmp_path: Path, rules: Path) -> None:
         "Lanner internal: truncated event": 1,
     }
     assert {alert.source for alert in stored(tmp_path / "data")} == {"k8s_audit", "internal"}
+
+
+def test_a_flood_of_malformed_bodies_is_a_few_alerts(tmp_path: Path) -> None:
+    """The books have all of them, the store the first and one that tells how many more, also when it stops before the
+    minute is over; a body that comes again changes nothing."""
+    with running(tmp_path, *WEBHOOK) as service:
+        url = service.place("webhook")
+        for number in [*range(30), 3, 29]:
+            assert post(url, b'{"no": %d' % number).status_code == 200
+        assert service.stop() == 0
+        lines = service.rest()
+    found = [alert for alert in stored(tmp_path) if alert.rule == "Lanner internal: malformed events"]
+    assert len(found) == len(lines) == 11
+    assert "20 more alerts like this from source webhook since" in found[0].output
+    (account,) = (one for one in books(tmp_path).values() if one.source == "webhook")
+    assert (account.received, account.malformed, account.duplicate) == (32, 30, 2)
+
+
+def test_standard_output_goes_on_where_it_was_killed(tmp_path: Path, rules: Path) -> None:
+    """What was committed and not written when the process was gone comes at the next start, before what is new."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+    options = ("-r", str(rules), *WEBHOOK, "-o", "json_output=true")
+    with running(tmp_path / "data", *options, stdout=write) as service:
+        url = service.place("webhook")
+        for number in range(200):  # far more than the pipe takes
+            assert post(url, json.dumps(event(f"name-{number}", number=number))).status_code == 200
+        service.stop(signal.SIGKILL)
+    os.close(write)
+    os.close(read)
+    with running(tmp_path / "data", *options) as service:
+        told = [json.loads(service.line())["id"] for _ in range(150)]
+        assert post(service.place("webhook"), json.dumps(event(number=1000))).status_code == 200
+        assert service.stop() == 0
+        told += [json.loads(line)["id"] for line in service.rest()]
+    ids = [alert.id for alert in sorted(stored(tmp_path / "data"), key=lambda alert: alert.seq)]
+    assert told == ids[-len(told) :]
+    with running(tmp_path / "data", *options) as service:
+        service.place("webhook")
+        assert service.stop() == 0
+        assert service.rest() == []
 
 
 def test_secrets_are_kept_nowhere(tmp_path: Path, rules: Path) -> None:

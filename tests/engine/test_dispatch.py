@@ -59,9 +59,20 @@ def test_values_that_no_test_tells_apart_share_a_function() -> None:
     shapes = rules._dispatch
     for number in range(1000):
         assert names(rules, verb=f"v{number}", resource=f"r{number}") == []
-    assert len(shapes._by_classes) == 1
+    assert shapes._choices == 1
     assert names(rules, verb="v1", resource="pods") == ["b"]
-    assert len(shapes._by_classes) == 2
+    assert shapes._choices == 2
+
+
+def test_users_that_no_rule_names_share_a_function() -> None:
+    """A thousand users are one class, and one that a rule names is another."""
+    rules = ruleset(a="ka.verb = get and ka.user.name = eve", b="ka.user.name startswith system and ka.verb = get")
+    for number in range(1000):
+        assert names(rules, user={"username": f"u{number}"}) == []
+        assert names(rules, user={"username": f"system:u{number}"}) == ["b"]
+    assert names(rules, user={"username": "eve"}) == ["a"]
+    assert names(rules) == names(rules, user={"username": None}) == []
+    assert rules._dispatch._choices == 4
 
 
 def test_long_values_are_not_remembered() -> None:
@@ -70,23 +81,26 @@ def test_long_values_are_not_remembered() -> None:
     for number in range(20):
         assert names(rules, verb="x" * 100_000 + str(number)) == ["a"]
         assert names(rules, verb="get", resource="r" * 100_000 + str(number)) == []
-    kept = [value for shape in rules._dispatch._by_values for value in shape]
-    kept += [value for classes in rules._dispatch._classes for value in classes._by_value]
+        assert names(rules, verb="get", user={"username": "u" * 100_000 + str(number)}) == []
+    kept = [value for shape in rules._dispatch._by_shape for value in shape]
+    kept += [value for classes in rules._dispatch._classes for value in classes.by_value]
     assert max(len(value) for value in kept if isinstance(value, str)) <= dispatch.MAX_LENGTH
 
 
-def test_overflowing_caches_change_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("choices", "functions"), [(1, 4096), (2, 4096), (65_536, 3), (1, 3)])
+def test_overflowing_caches_change_no_answer(monkeypatch: pytest.MonkeyPatch, choices: int, functions: int) -> None:
     """With every cache full from the first event on, the answers stay the same."""
     monkeypatch.setattr(dispatch, "MAX_VALUES", 2)
-    monkeypatch.setattr(dispatch, "MAX_SHAPES", 1)
+    monkeypatch.setattr(dispatch, "MAX_CHOICES", choices)
+    monkeypatch.setattr(dispatch, "MAX_FUNCTIONS", functions)
     rules = ruleset(a="ka.verb in (get, list)", b="ka.verb = list", c="not ka.target.resource contains s")
     for _ in range(2):
         assert names(rules, verb="get") == ["a"]
         assert names(rules, verb="list") == ["a", "b"]
         assert names(rules, verb="odd", resource="x") == ["c"]
         assert names(rules, verb="odd", resource="secrets") == []
-    assert len(rules._dispatch._by_values) <= 2
-    assert len(rules._dispatch._by_classes) <= 1
+    assert len(rules._dispatch._by_shape) <= 2
+    assert rules._dispatch._choices <= choices
 
 
 @pytest.mark.parametrize(
@@ -131,13 +145,17 @@ def test_an_event_without_audit_id_has_no_ka_fields() -> None:
 
 
 def test_the_source_for_a_shape_holds_what_is_left() -> None:
-    """The printed function asks the user only, since the shape has decided the rest."""
-    rules = ruleset(a="ka.verb = get and ka.user.name = eve", b="ka.verb = list and ka.user.name = bob")
-    source = rules.source_for(event())
-    assert "e.user.username" in source
-    assert "'eve'" in source
+    """The printed function asks for the namespace only, since the shape has decided the rest."""
+    rules = ruleset(
+        a="ka.verb = get and ka.user.name = eve and ka.target.namespace = prod",
+        b="ka.verb = list and ka.target.namespace = test",
+    )
+    source = rules.source_for(event(user={"username": "eve"}))
+    assert "e.object_ref.namespace" in source
+    assert "'prod'" in source
     assert "e.verb" not in source
-    assert "bob" not in source
+    assert "e.user" not in source
+    assert "test" not in source
 
 
 def test_rules_without_a_chance_cost_nothing() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lanner.jsontext import access
 from lanner.jsontext.access import (
@@ -14,6 +17,7 @@ from lanner.jsontext.access import (
     JSONText,
     as_text,
     compact,
+    element_texts,
     elements,
     is_array,
     is_object,
@@ -30,7 +34,7 @@ def door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
         def refuse(*_: Any, **__: Any) -> Any:
             raise msgspec.DecodeError
 
-        for name in ("_decode_members", "_decode_elements", "_decode_string", "_format"):
+        for name in ("_decode_members", "_decode_elements", "_decode_strings", "_decode_string", "_format"):
             monkeypatch.setattr(access, name, refuse)
     return str(request.param)
 
@@ -76,6 +80,17 @@ TEXTS = [
     (b'{ "z" : 1 , "a" : [ true , null ] , "t" : "x\\ty  \\" ]" }', '{"z":1,"a":[true,null],"t":"x\\ty  \\" ]"}'),
     (b"[ ]", "[]"),
     (b'{"dup":1, "dup":1.0}', '{"dup":1,"dup":1.0}'),
+    (b'{"a":"x y","b":""}', '{"a":"x y","b":""}'),
+    (b'{"a":"x y", "b":""}', '{"a":"x y","b":""}'),
+    (b'{"a": "x y","a":""}', '{"a":"x y","a":""}'),
+    (b'{"\\u0061": "x"}', '{"\\u0061":"x"}'),
+    (b'{"\xc3\xa9": "x"}', '{"\u00e9":"x"}'),
+    (b'{"a":[1, "x y"]}', '{"a":[1,"x y"]}'),
+    (b'{"a":"x y"}\n', '{"a":"x y"}'),
+    (b'{"a":\n1}', '{"a":1}'),
+    (b'{"a":\t1}', '{"a":1}'),
+    (b'{"a":\r1}', '{"a":1}'),
+    (b"{ }", "{}"),
 ]
 
 
@@ -113,7 +128,57 @@ def test_odd_keys_and_values() -> None:
 
 
 @pytest.mark.usefixtures("door")
-@pytest.mark.parametrize("function", [members, elements, as_text, compact])
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (b'["get", "a\\u0000b"]', ["get", "a\0b"]),
+        (b' [ "a" , 1e3 , null , [ 1 ] , {"a": "x y"} ] ', ["a", "1e3", "null", "[1]", '{"a":"x y"}']),
+        (b"[]", []),
+        (b'{"a":["b"]}', []),
+        (b'"a"', []),
+        (b"null", []),
+        (b'["a",nope]', []),
+    ],
+)
+def test_element_texts(text: bytes, wanted: list[str]) -> None:
+    """The texts of an array's elements; none for what is not an array, or not JSON."""
+    assert element_texts(text) == wanted
+
+
+def test_element_texts_are_always_valid_unicode() -> None:
+    """One element that msgspec refuses costs none of its neighbours."""
+    assert element_texts(b'["a","\\ud800","\xff",["\xfe"]]') == ["a", "\ufffd", "\ufffd", '["\ufffd"]']
+
+
+_documents = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@pytest.mark.property
+@given(document=_documents, indent=st.sampled_from((None, 0, 1)), ascii=st.booleans(), gap=st.sampled_from(("", " ")))
+def test_as_text_takes_out_all_blanks(document: Any, indent: int | None, ascii: bool, gap: str) -> None:
+    """However a value is laid out, rules see its compact form, in the spelling in which it is written."""
+    text = json.dumps(document, indent=indent, ensure_ascii=ascii, separators=("," + gap, ":" + gap))
+    compact_text = json.dumps(document, ensure_ascii=ascii, separators=(",", ":"))
+    wanted = document if isinstance(document, str) else compact_text
+    assert as_text(text.encode("utf-8", "replace")) == wanted
+    if isinstance(document, list):
+        assert element_texts(text.encode()) == [
+            as_text(json.dumps(item, ensure_ascii=ascii).encode()) for item in document
+        ]
+
+
+@pytest.mark.parametrize("text", [b'{"a":nope}', b'{"a": nope}', b'"a', b"[1,", b""])
+def test_as_text_of_what_is_not_json(text: bytes) -> None:
+    """What is not JSON is shown as it is."""
+    assert as_text(text) == text.decode()
+
+
+@pytest.mark.usefixtures("door")
+@pytest.mark.parametrize("function", [members, elements, compact])
 def test_what_is_not_json(function: Callable[[bytes], object]) -> None:
     """A broken container is an error that tells the place."""
     text = b"[1,nope]" if function is elements else b'{"a":nope}'

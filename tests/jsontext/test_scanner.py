@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from lanner.jsontext.scanner import ScanError, scan_elements, scan_members, skip_blanks, skip_value, validate
+from lanner.jsontext.scanner import (
+    ScanError,
+    scan_elements,
+    scan_members,
+    skip_blanks,
+    skip_flat_elements,
+    skip_value,
+    validate,
+)
 
 ACCEPTED = [
     b"null",
@@ -119,3 +127,37 @@ def test_parts_before_the_break_are_given() -> None:
             elements.append(text[begin:end])
     assert elements == [b"1", b'{"a":[2]}']
     assert caught.value.position == 16
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "rest"),
+    [
+        (b"1,2 , 3", 2, b"3"),
+        (b'",", "\\",\\"" ,null,[],1,', 3, b"[],1,"),
+        (b'{},{ } ,{"a":1},', 2, b'{"a":1},'),
+        (b"true,-0.5e+3,x", 2, b"x"),
+        (b"1]", 0, b"1]"),
+        (b"", 0, b""),
+        (b"1," * 150_000, 100_000, b"1," * 50_000),
+    ],
+)
+def test_flat_elements_are_counted(text: bytes, count: int, rest: bytes) -> None:
+    """Those without parts, that have a comma behind them, up to a limit."""
+    found, end = skip_flat_elements(text, 0)
+    assert (found, text[end:]) == (count, rest)
+
+
+@pytest.mark.parametrize("depth", range(9))
+@pytest.mark.parametrize(
+    ("start", "end"), [(b"[", b"]"), (b'{"":', b"}"), (b'[{" ]":[1 ,', b" ] } ]"), (b'[[],"",', b",{}]")]
+)
+def test_small_and_large_values_side_by_side(depth: int, start: bytes, end: bytes) -> None:
+    """Values are taken whole or refused where they break, whichever pattern takes them."""
+    value = start * depth + b"1" + end * depth
+    for around in (b"[%b , 2,%b]", b'{"a":%b,"b":[[[[%b]]]]}', b"[[[[[[%b],[%b]]]]]]"):
+        validate(around % (value, value))
+        for damage, offset, reason in ((b"7,,8", 2, "`,`"), (b"7 8", 2, "`8`"), (b"nope", 0, "`n`")):
+            broken = around % (value, start * depth + damage + end * depth)
+            with pytest.raises(ScanError, match=f"unexpected {reason} where") as caught:
+                validate(broken)
+            assert caught.value.position == broken.index(damage) + offset

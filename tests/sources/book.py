@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from lanner.sources.base import Delivery, Position, Unavailable
 
@@ -26,6 +26,7 @@ class Book:
         self.failures = failures
         self.changed = asyncio.Event()
         self.unknown = 0
+        self.told: list[set[str]] = []
 
     async def deliver(self, delivery: Delivery) -> None:
         failure = self.failures()
@@ -52,6 +53,12 @@ class Book:
             self.unknown -= 1
             raise Unavailable("no connection")
         return self.positions.get(file)
+
+    async def present(self, files: Collection[str]) -> None:
+        if self.unknown:
+            self.unknown -= 1
+            raise Unavailable("no connection")
+        self.told.append(set(files))
 
     async def until(self, count: int) -> list[bytes]:
         """Waits for that many lines. (The time limit is for a test that would hang otherwise.)"""

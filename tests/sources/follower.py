@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import sys
+from collections.abc import Collection
 
 from lanner.sources.base import Delivery, Position
 from lanner.sources.follow import Follow
@@ -36,6 +37,9 @@ class Database:
     async def position(self, file: str) -> Position | None:
         row = self._connection.execute("select * from positions where file = ?", (file,)).fetchone()
         return None if row is None else Position(*row)
+
+    async def present(self, files: Collection[str]) -> None:
+        pass
 
 
 if __name__ == "__main__":

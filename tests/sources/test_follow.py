@@ -412,6 +412,51 @@ def test_a_compression_that_cannot_be_read(log: Path, caplog: pytest.LogCaptureF
     assert f"cannot read `{log}.1`: bzip2 files are not understood" in caplog.text
 
 
+def test_which_files_are_there_is_told(tmp_path: Path) -> None:
+    """At every start, and now and then: with all that a position is of use for, whatever its form, and nothing else."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "old.gz").write_bytes(gzip.compress(b"old\n"))
+    scene = Scene(folder)
+    scene.look(settled=True)
+    add(folder / "one.log", b"1")
+    add(folder / "two.log", b"same", b"2")
+    scene.look()
+    add(folder / "three.log", b"same", b"3")
+    (folder / "packed.gz").write_bytes(gzip.compress(b"packed\n"))
+    assert scene.look(settled=True)[-1] == b"packed"
+    (folder / "unfinished.log").write_bytes(b"unfin")
+
+    def told() -> set[str]:
+        scene.clock.now += follow_module.TELL
+        scene.look()
+        return scene.book.told[-1]
+
+    assert told() == scene.book.positions.keys()
+    assert len(scene.book.told) == 2
+    (folder / "one.log").unlink()
+    (folder / "two.log").unlink()
+    gone = scene.book.positions.keys() - told()
+    assert len(gone) == 1  # that of two.log tells three.log from it
+    scene.restart()
+    scene.book.unknown = 0
+    scene.look(settled=True)
+    assert scene.book.positions.keys() - told() == gone
+
+
+def test_telling_is_tried_again(log: Path) -> None:
+    """It holds nothing up."""
+    scene = Scene(log)
+    scene.look()
+    scene.clock.now += follow_module.TELL
+    scene.book.unknown = 1
+    scene.look()
+    assert len(scene.book.told) == 1
+    add(log, b"1")
+    assert scene.look() == [b"1"]
+    assert len(scene.book.told) == 2
+
+
 def test_special_files_are_left_alone(tmp_path: Path) -> None:
     """A named pipe would block."""
     os.mkfifo(tmp_path / "pipe")

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from urllib.parse import urlsplit
 
 from lanner.sources.base import Delivery, Position
@@ -45,6 +45,9 @@ class FakeSink:
 
     async def position(self, file: str) -> Position | None:
         return None
+
+    async def present(self, files: Collection[str]) -> None:
+        raise AssertionError(files)
 
     @property
     def bodies(self) -> list[bytes]:

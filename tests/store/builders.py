@@ -7,7 +7,9 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
-from lanner.store.records import AlertRecord, Batch, Counters, MalformedRecord, SourceCounters, alert_id, event_id
+import msgspec
+
+from lanner.store.records import AlertRecord, Batch, Counters, EventIdentity, MalformedRecord, SourceCounters
 from lanner.store.store import Store
 
 SECOND = 1_000_000_000
@@ -18,7 +20,7 @@ def alert(audit_id: str = "a1", rule: str = "Rule", **changes: Any) -> AlertReco
     """An alert whose ids fit what it says."""
     cluster = changes.get("cluster", "prod")
     made = AlertRecord(
-        id=alert_id(cluster, audit_id, "ResponseComplete", "t1", "t2", rule),
+        id=EventIdentity(cluster, audit_id, "ResponseComplete", "t1", "t2").alert_id(rule),
         cluster="prod",
         source="k8s_audit",
         rule=rule,
@@ -35,9 +37,9 @@ def alert(audit_id: str = "a1", rule: str = "Rule", **changes: Any) -> AlertReco
         output=f"{rule} on {audit_id}",
         document=f'{{"rule":"{rule}"}}'.encode("utf-8", "replace"),
         event=f'{{"auditID":"{audit_id}"}}'.encode("utf-8", "replace"),
-        event_id=event_id(cluster, audit_id, "ResponseComplete", "t1", "t2"),
+        event_id=EventIdentity(cluster, audit_id, "ResponseComplete", "t1", "t2").event_id(),
     )
-    return replace(made, **changes)
+    return msgspec.structs.replace(made, **changes)
 
 
 def digest(name: str) -> bytes:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -58,6 +61,24 @@ class Cluster:
     def stop(self) -> None:
         """Stop it at once, as a crash would."""
         self._run("pg_ctl", "-D", self._data, "-w", "-m", "immediate", "stop")
+
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """Within the block no process of it runs, though its socket is there and takes what is sent."""
+        first = int(Path(self._data, "postmaster.pid").read_text().split("\n")[0])
+        children = Path(f"/proc/{first}/task/{first}/children")
+        stopped = [first]
+        os.kill(first, signal.SIGSTOP)  # from here on it has no new ones
+        try:
+            for word in children.read_text().split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(word), signal.SIGSTOP)
+                    stopped.append(int(word))
+            yield
+        finally:
+            for process in reversed(stopped):
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGCONT)
 
     def new_database(self) -> str:
         """The URL of an empty database."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lanner.store.records import ID_DIGITS, AlertFilter, Batch, MalformedRecord, Outcome, alert_id, event_id
+from lanner.store.records import ID_DIGITS, AlertFilter, Batch, EventIdentity, MalformedRecord, Outcome
 from lanner.store.store import BatchError, Limits, Store, open_store
 from tests.store.builders import NOW, SECOND, alert, balanced, body, lines, totals
 
@@ -271,7 +271,9 @@ def test_ids_tell_all_parts_apart() -> None:
     """Where one part ends and the next begins counts too, and lone surrogates are no obstacle."""
     parts = [("a", "b", "c", "d", "e", "f"), ("ab", "", "c", "d", "e", "f"), ("a", "b", "c", "d", "e", "g")]
     parts += [("a\n", "b", "c", "d", "e", "f"), ("a", "\nb", "c", "d", "e", "f"), ("\ud800", "", "", "", "", "")]
-    ids = {alert_id(*part) for part in parts} | {event_id(*part[:5]) for part in parts}
+    ids = {EventIdentity(*part[:5]).alert_id(part[5]) for part in parts} | {
+        EventIdentity(*part[:5]).event_id() for part in parts
+    }
     assert len(ids) == len(parts) * 2 - 1
     assert all(len(one) == ID_DIGITS for one in ids)
-    assert alert_id("c", "a", "s", "r", "t", "rule") == "bc3e1e3acf68cc78224bc174ea9f9281"
+    assert EventIdentity("c", "a", "s", "r", "t").alert_id("rule") == "bc3e1e3acf68cc78224bc174ea9f9281"

@@ -150,11 +150,12 @@ def test_subscribers_hear_of_what_is_new(store: Store) -> None:
     heard: list[tuple[str, list[str], bool]] = []
     futures: list[Future[Outcome]] = []
 
-    def broken(batches: Sequence[Batch]) -> None:
+    def broken(batches: Sequence[Batch], last_seq: int) -> None:
         raise RuntimeError("boom")
 
-    def listen(batches: Sequence[Batch]) -> None:
+    def listen(batches: Sequence[Batch], last_seq: int) -> None:
         heard.extend((one.cluster, [found.rule for found in one.alerts], futures[-1].done()) for one in batches)
+        assert last_seq == store.last_seq()
 
     committer = Committer(store)
     committer.subscribe(broken)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import psycopg
 import pytest
@@ -38,7 +39,7 @@ def test_two_replicas_that_get_the_same_bodies_alert_once(replicas: tuple[Store,
 
     def replica(store: Store, order: list[Batch]) -> None:
         committer = Committer(store)
-        committer.subscribe(lambda committed: told.extend(one.id for batch in committed for one in batch.alerts))
+        committer.subscribe(lambda committed, _: told.extend(one.id for batch in committed for one in batch.alerts))
         futures = [(batch.digest, committer.submit(batch)) for batch in order]
         with guard:
             outcomes.update((digest, future.result(60)) for digest, future in futures)
@@ -104,6 +105,58 @@ def test_a_server_that_stops_and_starts(cluster: Cluster, postgresql_url: str) -
     assert len(store.alerts()) == 2
     assert balanced(store.counters())
     committer.close()
+    store.close()
+
+
+HANGING = ("submitted", "committing")
+
+
+@pytest.mark.parametrize("moment", HANGING)
+def test_a_server_that_hangs(
+    cluster: Cluster, postgresql_url: str, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Between two commits, or with a commit on its way whose outcome nobody can tell then: each batch fails, nothing is
+    half done, and when the server goes on so does the store. The same again is committed once."""
+    monkeypatch.setattr(postgresql, "_ANSWER_SECONDS", 1.0)
+    monkeypatch.setitem(postgresql._CONNECT, "connect_timeout", 2)
+    store = open_store(postgresql_url)
+    committer = Committer(store)
+    assert committer.submit(body("first", alert("first"))).result(60) is Outcome.COMMITTED
+    second = body("second", alert("second"))
+    with ExitStack() as hung:
+        if moment == "submitted":
+            hung.enter_context(cluster.hung())
+        else:
+            event.listen(store._database.engine, "commit", lambda _: hung.enter_context(cluster.hung()), once=True)
+        for batch in (second, body("third", alert("third"))):
+            failure = committer.submit(batch).exception(60)
+            assert isinstance(failure, StoreError)
+            assert failure.retryable
+            assert "cannot be reached" in str(failure)
+        assert not store.healthy()
+        with pytest.raises(StoreError):
+            store.counters()
+    outcome = committer.submit(second).result(60)
+    assert moment == "committing" or outcome is Outcome.COMMITTED
+    assert committer.submit(second).result(60) is Outcome.DUPLICATE
+    assert store.healthy()
+    assert {one.audit_id for one in store.alerts()} == {"first", "second"}
+    assert len(store.alerts()) == 2
+    found = totals(store)
+    assert (found.evaluated, found.duplicate) == (20, 10 + 10 * (outcome is Outcome.DUPLICATE))
+    committer.close()
+    store.close()
+
+
+def test_a_migration_may_take_its_time(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer than any other statement; what follows on the same connection may not."""
+    monkeypatch.setattr(postgresql, "_ANSWER_SECONDS", 0.2)
+    store = open_store(postgresql_url)
+    with store._writing() as connection, store._database.migrating(connection):
+        connection.exec_driver_sql("SELECT pg_sleep(2)")
+    with pytest.raises(StoreError, match="cannot be reached"), store._writing() as connection:
+        connection.exec_driver_sql("SELECT pg_sleep(60)")
+    assert store.commit([body("x")]) == [Outcome.COMMITTED]
     store.close()
 
 

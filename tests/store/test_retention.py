@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import func, select
 
@@ -9,7 +12,7 @@ from lanner.store import retention
 from lanner.store.records import RetentionPolicy, RetentionResult
 from lanner.store.schema import alerts, documents, events, state
 from lanner.store.store import Store
-from tests.store.builders import NOW, SECOND, alert, body, totals
+from tests.store.builders import NOW, SECOND, alert, body, lines, totals
 
 EVENT = b"e" * 1_000
 DOCUMENT = b"d" * 500
@@ -108,6 +111,55 @@ def test_what_an_output_waits_for_stays_until_the_hard_cap(store: Store) -> None
     store.remove_output("stdout")
     assert store.retention(everything, NOW + 100 * SECOND).removed_unsent == 0
     assert left(store) == [8, 9]
+
+
+DAY = 86_400 * SECOND
+
+
+def test_positions_of_files_that_are_gone(store: Store) -> None:
+    """They leave when the source has missed the file for long; not of another source, nor if it came back."""
+    names = [f"file-{number}" for number in range(5)]
+    for name in names:
+        store.commit([lines(name, "identity", 100)])
+    store.commit([replace(lines("file-0", "identity", 100), source="other")])
+    days = iter(range(100))
+
+    def looked(*present: str) -> None:
+        """A day later the source looks and retention runs."""
+        now = NOW + next(days) * DAY
+        store.keep_positions("audit-log", present, now)
+        store.retention(RetentionPolicy(missing_ns=3 * DAY), now)
+
+    def known() -> list[str]:
+        return [name for name in names if store.position("audit-log", name) is not None]
+
+    for _ in range(3):
+        looked("file-1", "file-2", "elsewhere")
+    looked("file-0", "file-1")
+    store.commit([lines("file-3", "identity", 200)])
+    assert known() == names
+    looked("file-0", "file-1")
+    assert known() == ["file-0", "file-1", "file-2", "file-3"]
+    looked()
+    looked()
+    assert known() == ["file-0", "file-1", "file-2", "file-3"]
+    looked("file-0")
+    assert known() == ["file-0", "file-1", "file-3"]
+    looked("file-0")
+    looked("file-0")
+    assert known() == ["file-0"]
+    assert store.position("other", "file-0") is not None
+
+
+def test_standard_outputs_that_are_no_more(store: Store) -> None:
+    """One that has not moved for long is of a host that is gone; an output that holds stays."""
+    for name, holds in (("stdout a", False), ("http", True)):
+        store.advance_output(name, 0, holds=holds)
+    now = time.time_ns()
+    store.retention(RetentionPolicy(missing_ns=3 * DAY), now + 2 * DAY)
+    assert store.outputs() == {"http": 0, "stdout a": 0}
+    store.retention(RetentionPolicy(missing_ns=3 * DAY), now + 4 * DAY)
+    assert store.outputs() == {"http": 0}
 
 
 def test_an_event_stays_as_long_as_an_alert_on_it(store: Store) -> None:

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 
+import httpx
 import pytest
 
-from tests.app.running import Running, running
+from tests.app.running import TIMEOUT, Running, running
 from tests.store.postgresql import Cluster
 from tests.torture.test_kills import options
 from tests.torture.traffic import CONNECTIONS, Traffic, check
@@ -147,4 +148,21 @@ def test_postgresql_crashes_and_comes_back(cluster: Cluster, tmp_path: Path) -> 
             finally:
                 cluster.start()
             refused(url, traffic)
+        recovers(url, service, place, traffic)
+
+
+@pytest.mark.postgres
+def test_postgresql_hangs_and_goes_on(cluster: Cluster, tmp_path: Path) -> None:
+    """Its processes are stopped under load: nobody waits for ever, and commits whose outcome nobody knew count once."""
+    url = cluster.new_database()
+    with running(tmp_path, *options(url), *OPTIONS) as service, Traffic() as traffic:
+        place = service.place("webhook")
+        server = service.place("server")
+        traffic.point(place)
+        traffic.proceed(20)
+        with cluster.hung():
+            traffic.stuck()
+            assert httpx.get(f"{server}/readyz", timeout=TIMEOUT).status_code == 503
+            assert httpx.get(f"{server}/healthz", timeout=TIMEOUT).status_code == 200
+        refused(url, traffic)
         recovers(url, service, place, traffic)

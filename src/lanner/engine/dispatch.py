@@ -1,13 +1,13 @@
-"""Finds the few tests that an event still needs, from the shape of its request.
+"""Finds the few tests that an event still needs, from the shape of its request and from who made it.
 
 The shape of a request is the handful of attributes that nearly every rule asks first: stage, verb, resource,
-subresource, response code. For each shape seen, all rules are specialised with its values; what is left of them, mostly
-nothing, is compiled into one function.
+subresource, response code. For each shape seen, all rules are specialised with its values, and then with the name of
+the user; what is left of them, mostly nothing, is compiled into one function.
 
-Values that no test of any rule can tell apart are of one class, and a shape is made of classes, not of values: a
-thousand invented verbs are one shape. Clients choose the values, so all caches are bounded, in number and in bytes. One
-that is full starts anew, which costs the events after it the lookups of their values' classes; when there are too many
-shapes, the function for all shapes answers.
+Values that no test of any rule can tell apart are of one class, and what is remembered goes by classes, not by values:
+a thousand invented verbs are one shape, ten thousand users that no rule names are one. Clients choose the values, so
+all caches are bounded, in number and in bytes. One that is full starts anew, which costs the events after it the
+lookups of their values' classes; when there are too many functions, the one for all shapes answers for the rest.
 """
 
 from __future__ import annotations
@@ -33,19 +33,29 @@ SHAPE: tuple[tuple[str, ...], ...] = (
 )
 """Attribute paths: attributes of few values that most rules test."""
 
+USER = ("user", "username")
+"""Most rules except users or name them; clusters have many, so a value is looked up by itself."""
+
+FACTS = (*SHAPE, USER)
+"""What is known of an event when its function is chosen, in this order."""
+
 MAX_VALUES = 4096
-"""Values remembered for each attribute of the shape, and shapes remembered by their values."""
+"""Values remembered for each of these attributes, and shapes remembered by their values."""
 
 MAX_LENGTH = 256
 """Characters of a value that is remembered; resources and verbs are shorter."""
 
-MAX_SHAPES = 4096
-"""Functions compiled for shapes."""
+MAX_CHOICES = 65_536
+"""Classes of shapes and users for which it is remembered which function answers. Most share one."""
+
+MAX_FUNCTIONS = 4096
+"""Functions compiled."""
 
 Key = TypeVar("Key")
 Kept = TypeVar("Kept")
 RawShape: TypeAlias = tuple[object, ...]
-Classes: TypeAlias = "tuple[str | Missing, ...]"
+Class: TypeAlias = "str | Missing"
+"""A value that stands for its class."""
 Rest: TypeAlias = "tuple[tuple[Any, ir.Predicate], ...]"
 """(rule, what is left of its predicate) for all rules that can still match."""
 
@@ -57,12 +67,13 @@ class Dispatch:
         self._rules = tuple(rules)
         self._builder = builder
         self._first_only = first_only
-        self._shape_of: Callable[[AuditEvent], RawShape] = attrgetter(*(".".join(path) for path in SHAPE))
-        self._classes = [_Classes(path, self._tests_on(path)) for path in SHAPE]
-        self._by_values: dict[RawShape, Matcher] = {}
-        self._by_classes: dict[Classes, Matcher] = {}
-        self._by_rest: dict[Rest, Matcher] = {}
-        self._rests: dict[Classes, Rest] = {(): self._rules}
+        self._classes = [_Classes(path, self._tests_on(path)) for path in FACTS]
+        self._users = self._classes[-1].by_value
+        self._by_shape: dict[RawShape, dict[Class, Matcher]] = {}
+        self._by_classes: dict[tuple[Class, ...], dict[Class, Matcher]] = {}
+        self._choices = 0
+        self._by_rest: dict[Rest, Matcher] = {(): _nothing}
+        self._rests: dict[tuple[Class, ...], Rest] = {(): self._rules}
         self._any_shape = self._function(self._rules)
         self._no_audit_id = self._function(self._specialised(self._rules, {AUDIT_ID: MISSING}))
 
@@ -70,10 +81,13 @@ class Dispatch:
         """The rules that match the event, in their order."""
         if event.audit_id is MISSING:
             return self._no_audit_id(event)
-        shape = self._shape_of(event)
-        matcher = self._by_values.get(shape)
-        if matcher is None:
-            matcher = self._matcher(shape)
+        ref = event.object_ref
+        try:
+            matcher = self._by_shape[
+                event.stage, event.verb, ref.resource, ref.subresource, event.response_status.code
+            ][self._users[event.user.username]]
+        except KeyError:
+            matcher = self._matcher(event)
         return matcher(event)
 
     def match_any_shape(self, event: AuditEvent) -> Sequence[Any]:
@@ -85,34 +99,39 @@ class Dispatch:
         if event.audit_id is MISSING:
             rest = self._specialised(self._rules, {AUDIT_ID: MISSING})
         else:
-            rest = self._rest(self._classes_of(self._shape_of(event)))
+            rest = self._rest(self._classes_of(_facts(event)))
         return generate(rest, self._first_only).listing()
 
-    def _classes_of(self, shape: RawShape) -> Classes:
-        return tuple(classes.representative(value) for classes, value in zip(self._classes, shape, strict=True))
+    def _classes_of(self, facts: RawShape) -> tuple[Class, ...]:
+        return tuple(classes.of(value) for classes, value in zip(self._classes, facts, strict=True))
 
-    def _matcher(self, shape: RawShape) -> Matcher:
-        classes = self._classes_of(shape)
-        matcher = self._by_classes.get(classes)
+    def _matcher(self, event: AuditEvent) -> Matcher:
+        """The function for events like this one; remembered where the values are short."""
+        *shape, _ = facts = _facts(event)
+        *classes, user = self._classes_of(facts)
+        by_user = self._by_classes.get(tuple(classes), {})
+        matcher = by_user.get(user)
         if matcher is None:
-            if len(self._by_classes) >= MAX_SHAPES:
-                return self._any_shape
-            matcher = self._by_classes[classes] = self._function(self._rest(classes))
+            if self._choices >= MAX_CHOICES:
+                self._start_anew()
+                by_user = {}
+            self._choices += 1
+            matcher = by_user[user] = self._function(self._rest((*classes, user)))
+            self._by_classes[tuple(classes)] = by_user
         if not any(isinstance(value, str) and len(value) > MAX_LENGTH for value in shape):
-            _remember(self._by_values, shape, matcher)
+            _remember(self._by_shape, tuple(shape), by_user)
         return matcher
 
-    def _rest(self, classes: Classes) -> Rest:
-        """What is left of the rules for these classes of the first attributes of the shape.
+    def _rest(self, classes: tuple[Class, ...]) -> Rest:
+        """What is left of the rules for these classes of the first facts.
 
-        It is worked out from what one attribute less leaves, which most shapes share. Facts name one attribute at a
-        time, so that a test which compares two of them stays: a representative stands for its class in tests on its
-        own attribute only.
+        It is worked out from what one fact less leaves, which most events share. One fact at a time is told, so that a
+        test which compares two attributes stays: a value stands for its class in tests on its own attribute only.
         """
         rest = self._rests.get(classes)
         if rest is None:
             *before, last = classes
-            rest = self._specialised(self._rest(tuple(before)), {SHAPE[len(before)]: last})
+            rest = self._specialised(self._rest(tuple(before)), {FACTS[len(before)]: last})
             self._rests[classes] = rest
         return rest
 
@@ -125,8 +144,17 @@ class Dispatch:
         """The function for what is left of the rules; equal rests share one."""
         matcher = self._by_rest.get(rest)
         if matcher is None:
+            if len(self._by_rest) > MAX_FUNCTIONS:
+                return self._any_shape
             matcher = self._by_rest[rest] = build(generate(rest, self._first_only))
         return matcher
+
+    def _start_anew(self) -> None:
+        """Forget what was chosen for whom; the functions stay."""
+        self._choices = 0
+        self._by_shape.clear()
+        self._by_classes.clear()
+        self._rests = {(): self._rules}
 
     def _tests_on(self, path: tuple[str, ...]) -> list[ir.Test]:
         """All distinct tests that ask this attribute and nothing else of an event."""
@@ -137,6 +165,14 @@ class Dispatch:
                 if fields and all(isinstance(f.getter, Attribute) and f.getter.path == path for f in fields):
                     tests[test] = None
         return list(tests)
+
+
+def _nothing(event: AuditEvent) -> Sequence[Any]:
+    """The function for events that no rule can match any more."""
+    return ()
+
+
+_facts: Callable[[AuditEvent], RawShape] = attrgetter(*(".".join(path) for path in FACTS))
 
 
 class _Classes:
@@ -156,12 +192,13 @@ class _Classes:
                 self._others.append(test)
             else:
                 self._named |= names
-        self._by_value: dict[object, str | Missing] = {}
+        self.by_value: dict[object, Class] = {}
+        """Of the values seen lately the one that stands for their class: for looking up, not for changing."""
         self._by_answers: dict[tuple[bool, ...], str] = {}
 
-    def representative(self, value: object) -> str | Missing:
+    def of(self, value: object) -> Class:
         """A value, as fields show it, that every test answers like this one; MISSING for MISSING."""
-        found = self._by_value.get(value)
+        found = self.by_value.get(value)
         if found is not None:
             return found
         event = AuditEvent(audit_id="")
@@ -175,7 +212,7 @@ class _Classes:
             if found is None:
                 found = self._by_answers[answers] = text
         if not isinstance(value, str) or len(value) <= MAX_LENGTH:
-            _remember(self._by_value, value, found)
+            _remember(self.by_value, value, found)
         return found
 
 

@@ -24,6 +24,16 @@ class Engine:
         self._number = 0
         self._start_ns = 0
 
+    @property
+    def ruleset(self) -> Ruleset:
+        return self._ruleset
+
+    @ruleset.setter
+    def ruleset(self, ruleset: Ruleset) -> None:
+        self._ruleset = ruleset
+        self._match = ruleset.match  # looked up once, not for every event
+        self._counts = ruleset.counts
+
     def process(self, event: bytes | str | Mapping[str, Any] | AuditEvent) -> list[Alert]:
         """The alerts of one event, given as JSON text, as a mapping like json.loads makes, or decoded.
 
@@ -47,9 +57,9 @@ class Engine:
         self._number += 1
         if self._number == 1:
             self._start_ns = event.time_ns
-        if self.ruleset.counts:
+        if self._counts:
             self._count(event)
-        matches = self.ruleset.match(event)
+        matches = self._match(event)
         if not matches:
             return []
         self._count(event)

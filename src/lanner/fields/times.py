@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from time import gmtime, localtime
 
 SECOND = 1_000_000_000
@@ -23,7 +24,17 @@ def date_and_clock(ns: int, fraction: bool = True) -> str:
 
 def iso_8601(ns: int) -> str:
     """`2024-03-05T10:20:30.123456000+0000`, always in UTC."""
+    return f"{rfc_3339(ns)[:-1]}+0000"
+
+
+def rfc_3339(ns: int) -> str:
+    """`2024-03-05T10:20:30.123456000Z`."""
     seconds, rest = divmod(ns, SECOND)
+    return f"{_utc(seconds)}.{rest:09}Z"
+
+
+@lru_cache(maxsize=256)  # the events of a batch share a few seconds
+def _utc(seconds: int) -> str:
     time = gmtime(seconds)
     day = f"{time.tm_year:04}-{time.tm_mon:02}-{time.tm_mday:02}"
-    return f"{day}T{time.tm_hour:02}:{time.tm_min:02}:{time.tm_sec:02}.{rest:09}+0000"
+    return f"{day}T{time.tm_hour:02}:{time.tm_min:02}:{time.tm_sec:02}"

@@ -5,7 +5,8 @@ nesting of any depth, lone surrogate escapes, invalid UTF-8, numbers of any size
 Everything else is judged as msgspec judges it; control characters inside strings are malformed, for example.
 
 No function recurses, and every one is linear in the text. The work is done by a few regular expressions with
-possessive repeats, which each take a run of tokens at once; Python sees about one step per closed container.
+possessive repeats, which each take a run of tokens at once; Python sees about one step per container that closes around
+more than three levels.
 
 Texts are bytes. Positions are byte offsets. "Blank" means the four whitespace characters of JSON.
 """
@@ -13,35 +14,70 @@ Texts are bytes. Positions are byte offsets. "Blank" means the four whitespace c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import islice
+
+_ARRAY_END, _OBJECT_END, _QUOTE = b']}"'
 
 _BLANKS = rb"[ \t\r\n]*+"
 _STRING = rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
 _NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
 _EMPTY = rb"\[" + _BLANKS + rb"\]|\{" + _BLANKS + rb"\}"
-_ATOM = b"(?:" + b"|".join((_STRING, _NUMBER, b"true", b"false", b"null", _EMPTY)) + b")"
+_FLAT = b"(?:" + b"|".join((_STRING, _NUMBER, b"true", b"false", b"null")) + b")"
+_ATOM = b"(?:" + _FLAT + b"|" + _EMPTY + b")"
 """A value that holds no other value."""
 
 _AND_COMMA = _BLANKS + b"," + _BLANKS
 _KEY = _STRING + _BLANKS + b":" + _BLANKS
-_OPENERS = rb"(?:\[" + _BLANKS + rb"(?![\]])|\{" + _BLANKS + _KEY + b")*+"
-_VALUE = b"(" + _OPENERS + b")" + _ATOM + _BLANKS + rb"((?:[\]}]" + _BLANKS + b")*+)"
+_OPENER = rb"(?:\[(?:[\[ \t\r\n]*\[)?" + _BLANKS + rb"(?!\])|\{" + _BLANKS + _KEY + b")"
+_LEAD_IN = _OPENER + b"*+"
+_VALUE = b"(" + _LEAD_IN + b")" + _ATOM + _BLANKS + rb"([\]} \t\r\n]*+)"
 """Containers that open, the first atom in them, and the containers that close behind it."""
 
-_first_step = re.compile(_VALUE).match
-_array_step = re.compile(b"," + _BLANKS + b"(?:" + _ATOM + _AND_COMMA + b")*+" + _VALUE).match
-_object_step = re.compile(b"," + _BLANKS + b"(?:" + _KEY + _ATOM + _AND_COMMA + b")*+" + _KEY + _VALUE).match
 
-_atom = re.compile(_ATOM).match
+def _small(levels: int) -> bytes:
+    """The pattern of values that nest at most so many levels. It doubles with each."""
+    if not levels:
+        return _FLAT
+    value = _small(levels - 1)
+    separator = _BLANKS + b"(?:,(?=" + _BLANKS + rb"[^ \t\r\n\]}])|(?=[\]}]))" + _BLANKS
+    array = rb"\[" + _BLANKS + b"(?:" + value + separator + rb")*+\]"
+    map_ = rb"\{" + _BLANKS + b"(?:" + _KEY + value + separator + rb")*+\}"
+    return b"(?:" + _FLAT + b"|" + array + b"|" + map_ + b")"
+
+
+_LEVELS = 3
+_SMALL = _small(_LEVELS)
+_IN_ARRAY = b"," + _BLANKS + b"(?:" + _SMALL + _AND_COMMA + b")*+"
+_IN_OBJECT = b"," + _BLANKS + b"(?:" + _KEY + _SMALL + _AND_COMMA + b")*+"
+
+
+@cache
+def _match(pattern: bytes) -> Callable[[bytes, int], re.Match[bytes] | None]:
+    """For patterns that take milliseconds to compile, which most processes never need."""
+    return re.compile(pattern).match
+
+
+_STEPS = {_ARRAY_END: _IN_ARRAY + _VALUE, _OBJECT_END: _IN_OBJECT + _KEY + _VALUE}
+_LEAD_INS = {_ARRAY_END: _IN_ARRAY + _LEAD_IN, _OBJECT_END: _IN_OBJECT + b"(?:" + _KEY + _LEAD_IN + b")?+"}
+
+_first_step = re.compile(_VALUE).match
+_comma = re.compile(_AND_COMMA).match
+_flat_elements = re.compile(rb"(?:(?:" + _FLAT + rb"|\{" + _BLANKS + rb"\})" + _AND_COMMA + b"){1,100000}+").match
+_strings = re.compile(_STRING).sub
+_without_brackets_in_keys = re.compile(rb'(?:[\[{ \t\r\n:]++|"[^"\\\[{]*+")*+').fullmatch
+_closers = re.compile(rb"[\]}]").finditer
+_opener_runs = re.compile(_OPENER + b"{1,10000}+").finditer
 _key = re.compile(b"(" + _STRING + b")" + _BLANKS + b":" + _BLANKS).match
 _blanks = re.compile(_BLANKS).match
 _without_strings_and_colons = re.compile(_STRING + rb"|[ \t\r\n:]++").sub
 _string_start = re.compile(_STRING[: -len(b'"')]).match
 
 _TO_CLOSERS = bytes.maketrans(b"[{", b"]}")
+_NO_OPENERS = bytes(set(range(256)) - set(b"[{"))
 _BLANK_BYTES = b" \t\r\n"
 _LITERALS = (b"true", b"false", b"null")
-_ARRAY_END, _OBJECT_END, _QUOTE = b']}"'
 _A_VALUE, _A_KEY = _STARTS = ("a value", "a key in double quotes")
 _NEXT_OR_END = {_ARRAY_END: "`,` or `]`", _OBJECT_END: "`,` or `}`"}
 
@@ -68,7 +104,7 @@ def skip_blanks(text: bytes, position: int = 0) -> int:
 
 def skip_value(text: bytes, position: int) -> int:
     """The position behind the value that starts at `position` (which must not be blank). Raises ScanError."""
-    match = _atom(text, position)
+    match = _match(_SMALL)(text, position)
     if match is not None:
         return match.end()
     return _skip_container(text, position)
@@ -128,19 +164,38 @@ def scan_elements(text: bytes, start: int) -> Iterator[tuple[int, int]]:
 
     Raises ScanError where the array breaks, after it gave all elements before that.
     """
-    position = skip_blanks(text, start + 1)
-    if text[position : position + 1] == b"]":
-        return
-    while True:
+    position = first_element(text, start)
+    while position is not None:
         end = skip_value(text, position)
         yield position, end
-        position = skip_blanks(text, end)
-        following = text[position : position + 1]
-        if following == b"]":
-            return
-        if following != b",":
-            raise _unexpected(text, position, _NEXT_OR_END[_ARRAY_END])
-        position = skip_blanks(text, position + 1)
+        position = next_element(text, end)
+
+
+def first_element(text: bytes, start: int) -> int | None:
+    """Where the first element of the array that opens at `start` should begin; None if the array is empty."""
+    position = skip_blanks(text, start + 1)
+    return None if text[position : position + 1] == b"]" else position
+
+
+def next_element(text: bytes, end: int) -> int | None:
+    """Where the element behind the one that ended at `end` should begin; None if the array ends. Raises ScanError."""
+    match = _comma(text, end)
+    if match is not None:
+        return match.end()
+    position = skip_blanks(text, end)
+    if text[position : position + 1] == b"]":
+        return None
+    raise _unexpected(text, position, _NEXT_OR_END[_ARRAY_END])
+
+
+def skip_flat_elements(text: bytes, position: int) -> tuple[int, int]:
+    """How many elements that are no arrays and have no members, each with a comma behind it, stand at `position`, up to
+    100,000 of them; and the position behind them."""
+    match = _flat_elements(text, position)
+    if match is None:
+        return 0, position
+    run = match[0]
+    return (_strings(b"", run) if b'"' in run else run).count(b","), match.end()
 
 
 def _skip_container(text: bytes, position: int) -> int:
@@ -149,11 +204,11 @@ def _skip_container(text: bytes, position: int) -> int:
     match = _first_step(text, position)
     while match is not None:
         opened, closed = match.groups()
-        if opened:
-            if opened.count(b'"') == 2 and opened.count(b"{") == 1 and b"[" not in opened:
-                closers.append(_OBJECT_END)
-            else:
-                closers += _without_strings_and_colons(b"", opened).translate(_TO_CLOSERS)
+        if _without_brackets_in_keys(opened):
+            closers += opened.translate(_TO_CLOSERS, _NO_OPENERS)
+        else:
+            for run in _opener_runs(opened):  # not all at once: each takes some 250 bytes
+                closers += _without_strings_and_colons(b"", run[0]).translate(_TO_CLOSERS)
         position = match.end()
         if closed:
             if len(closed) > 1 or closed[0] != closers[-1]:
@@ -164,7 +219,7 @@ def _skip_container(text: bytes, position: int) -> int:
                 return position
             else:
                 closers.pop()
-        match = _array_step(text, position) if closers[-1] == _ARRAY_END else _object_step(text, position)
+        match = _match(_STEPS[closers[-1]])(text, position)
     raise _broken_step(text, position, closers)
 
 
@@ -174,14 +229,15 @@ def _close(text: bytes, start: int, end: int, closers: bytearray) -> int | None:
     Raises ScanError for the wrong kind of bracket.
     """
     run = text[start:end].translate(None, _BLANK_BYTES)
-    count = len(run)
-    wanted = closers[-count:]
+    wanted = closers[-len(run) :]
     wanted.reverse()
-    if wanted == run:
-        del closers[-count:]
+    if run.startswith(wanted):
+        del closers[-len(wanted) :]
         if closers:
             return None
-        return start + len(text[start:end].rstrip(_BLANK_BYTES))
+        if len(run) == end - start:
+            return start + len(wanted)
+        return next(islice(_closers(text, start), len(wanted) - 1, None)).end()
     position = start
     while closers:
         position = skip_blanks(text, position)
@@ -192,23 +248,18 @@ def _close(text: bytes, start: int, end: int, closers: bytearray) -> int | None:
     return position
 
 
-_lead_in_first = re.compile(_OPENERS).match
-_lead_in_array = re.compile(b"," + _BLANKS + b"(?:" + _ATOM + _AND_COMMA + b")*+" + _OPENERS).match
-_lead_in_object = re.compile(
-    b"," + _BLANKS + b"(?:" + _KEY + _ATOM + _AND_COMMA + b")*+(?:" + _KEY + _OPENERS + b")?+"
-).match
 _key_start = re.compile(_STRING + _BLANKS).match
 
 
 def _broken_step(text: bytes, position: int, closers: bytearray) -> ScanError:
     """The error of a step that did not match at `position`, inside the containers `closers`; at its exact place."""
     if not closers:
-        lead_in = _lead_in_first
+        pattern = _LEAD_IN
     elif text[position : position + 1] != b",":
         return _unexpected(text, position, _NEXT_OR_END[closers[-1]])
     else:
-        lead_in = _lead_in_array if closers[-1] == _ARRAY_END else _lead_in_object
-    match = lead_in(text, position)
+        pattern = _LEAD_INS[closers[-1]]
+    match = _match(pattern)(text, position)
     assert match is not None
     place = match.end()
     if text[place : place + 1] == b"{":

@@ -13,7 +13,7 @@ from lanner.alert import Alert, AlertFormat
 from lanner.compiler.evaluate import holds
 from lanner.decode import Decoded, Malformed
 from lanner.engine.engine import Engine
-from lanner.event import MISSING, AuditEvent, parse_time
+from lanner.event import AuditEvent, parse_time
 from lanner.service.internal import InternalAlerts
 from lanner.service.records import Recorder
 from lanner.service.redaction import Redactor
@@ -70,20 +70,33 @@ class Evaluator:
         """Fill in the evaluation of what texts hold. Yields between pieces of work; done when it ends."""
         count = 0
         latest = ""
+        evaluate = self._engine.evaluate
         for decoded in texts:
             for piece in decoded.malformed:
                 self._malformed(piece, evaluation)
+            evaluation.unkept += decoded.unkept
             for event in decoded.events:
-                self._event(event, cluster, evaluation)
+                try:
+                    alerts = evaluate(event)
+                except Exception:
+                    alerts = self._one_by_one(event, evaluation)
+                if alerts:
+                    self._matched(event, alerts, cluster, evaluation)
+                if event.size > evaluation.event_limit or (
+                    event.annotations and event.annotations.get(TRUNCATED) == "true"
+                ):
+                    self._remarkable(event, cluster, evaluation)
                 time = event.stage_timestamp
                 # Times as the API server writes them sort as texts; reading each would cost more than all rules.
-                if time is not MISSING and len(time) == USUAL_TIME and time[-1] == "Z":
-                    latest = max(latest, time)
+                if time and len(time) == USUAL_TIME and time[-1] == "Z":
+                    if time > latest:
+                        latest = time
                 else:
                     evaluation.last_event_ns = max(evaluation.last_event_ns, event.time_ns)
                 count += 1
                 if count % STEP == 0:
                     yield
+            evaluation.evaluated += len(decoded.events)
         if latest:
             evaluation.last_event_ns = max(evaluation.last_event_ns, parse_time(latest) or 0)
 
@@ -94,26 +107,23 @@ class Evaluator:
         raw = self._redactor.piece(piece.raw)[:MAX_MALFORMED_BYTES]
         evaluation.malformed.append(MalformedRecord(piece.reason, raw))
 
-    def _event(self, event: AuditEvent, cluster: str, evaluation: Evaluation) -> None:
-        try:
-            alerts = self._engine.evaluate(event)
-        except Exception:
-            alerts = self._one_by_one(event, evaluation)
-        evaluation.evaluated += 1
-        if alerts:
-            evaluation.matched += 1
-            for alert in alerts:
-                evaluation.rule_matches[alert.rule] += 1
+    def _matched(self, event: AuditEvent, alerts: list[Alert], cluster: str, evaluation: Evaluation) -> None:
+        evaluation.matched += 1
+        for alert in alerts:
+            evaluation.rule_matches[alert.rule] += 1
+        evaluation.alerts += self._recorder.records(alerts, cluster, evaluation.rule_errors)
+
+    def _remarkable(self, event: AuditEvent, cluster: str, evaluation: Evaluation) -> None:
+        """Tell of an event that is oversize or truncated."""
         own: list[Alert | None] = []
         if event.size > evaluation.event_limit:
             evaluation.oversize += 1
             own.append(self._internal.oversize(event, evaluation.event_limit))
-        if event.annotations is not MISSING and event.annotations.get(TRUNCATED) == "true":
+        if event.annotations and event.annotations.get(TRUNCATED) == "true":
             evaluation.truncated += 1
             own.append(self._internal.truncated(event))
-        if alerts or own:
-            raised = [*alerts, *(alert for alert in own if alert is not None)]
-            evaluation.alerts += self._recorder.records(raised, cluster, evaluation.rule_errors)
+        raised = [alert for alert in own if alert is not None]
+        evaluation.alerts += self._recorder.records(raised, cluster, evaluation.rule_errors)
 
     def _one_by_one(self, event: AuditEvent, evaluation: Evaluation) -> list[Alert]:
         """The alerts of an event that some rule cannot be evaluated on: every rule alone, so that only that one is

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from lanner.alert import Alert, AlertFormat, FieldOutput
 from lanner.event import AuditEvent
+from lanner.fields.times import rfc_3339
 from lanner.priority import Priority
 from lanner.service.records import FixedOutput, StandIn, moment, text
 
@@ -55,6 +56,19 @@ class InternalAlerts:
             time_ns,
             f"{count:,} malformed {'piece' if count == 1 else 'pieces'} from {_named(source, cluster)}: {reason}",
             {"lanner.source": source, "lanner.cluster": cluster, "lanner.count": count, "lanner.reason": reason},
+        )
+
+    def left_out(
+        self, time_ns: int, kind: str, source: str, cluster: str, count: int, since_ns: int, users: Mapping[str, int]
+    ) -> Alert | None:
+        """Alerts of one kind that were not raised one by one, because there were too many; `users`: about whom."""
+        about = f" about {', '.join(f'{user} ({number:,})' for user, number in users.items())}" if users else ""
+        return self._at(
+            kind,
+            time_ns,
+            f"{count:,} more {'alert' if count == 1 else 'alerts'} like this from {_named(source, cluster)}{about}"
+            f" since {rfc_3339(since_ns)}, not raised one by one",
+            {"lanner.source": source, "lanner.cluster": cluster, "lanner.left_out": count, "lanner.users": [*users]},
         )
 
     def silent(self, time_ns: int, source: str, cluster: str, seconds: float) -> Alert | None:

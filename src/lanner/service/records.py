@@ -11,19 +11,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
-import msgspec
-
-from lanner.alert import Alert, AlertFormat, FieldOutput
+from lanner.alert import Alert, AlertFormat, FieldOutput, to_json
 from lanner.event import MISSING, AuditEvent, MaybeText
-from lanner.fields.times import iso_8601
+from lanner.fields.times import rfc_3339
 from lanner.priority import Priority
 from lanner.service.redaction import Redactor, without_bodies
-from lanner.store.records import AlertRecord, alert_id, event_id
+from lanner.store.records import AlertRecord, EventIdentity
 
 INTERNAL = "internal"
 """The source of alerts that Lanner raises about itself."""
-
-_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,36 +56,36 @@ class Recorder:
         """The records of alerts on one event. An output that fails to render is counted in `errors` by rule."""
         made: list[AlertRecord] = []
         redacted: AuditEvent | None = None
-        kept = b""
         for alert in alerts:
-            original = alert.event
             if redacted is None:
+                original = alert.event
                 redacted = self._redactor.event(original)
                 kept = redacted.raw
                 if len(kept) > self._kept_event:
                     kept = without_bodies(kept)[: self._kept_event]
+                identity = EventIdentity(
+                    cluster,
+                    _digest(original.raw) if original.audit_id is MISSING else original.audit_id,
+                    text(redacted.stage),
+                    text(redacted.request_received_timestamp),
+                    text(redacted.stage_timestamp),
+                )
+                event_id = identity.event_id()
             alert.event = redacted
-            made.append(self._record(alert, original, kept, cluster, errors))
+            made.append(self._record(alert, identity.alert_id(alert.rule), event_id, kept, cluster, errors))
         return made
 
     def _record(
-        self, alert: Alert, original: AuditEvent, kept: bytes, cluster: str, errors: Counter[str]
+        self, alert: Alert, identifier: str, event_id: str, kept: bytes, cluster: str, errors: Counter[str]
     ) -> AlertRecord:
         event = alert.event
-        identity = (
-            cluster,
-            _digest(original.raw) if original.audit_id is MISSING else original.audit_id,
-            text(event.stage),
-            text(event.request_received_timestamp),
-            text(event.stage_timestamp),
-        )
-        identifier = alert_id(*identity, alert.rule)
         try:
-            output, document = alert.to_text(), alert.to_dict()
+            output, document = alert.to_text(), alert.document(identifier, cluster)
         except Exception:
             errors[alert.rule] += 1
             alert = Alert(_unrendered(alert), event, self._format)
-            output, document = alert.to_text(), alert.to_dict()
+            output, document = alert.to_text(), alert.document(identifier, cluster)
+        ref = event.object_ref
         return AlertRecord(
             id=identifier,
             cluster=cluster,
@@ -100,15 +96,15 @@ class Recorder:
             time_ns=alert.time,
             audit_id=text(event.audit_id),
             stage=text(event.stage),
-            namespace=text(event.object_ref.namespace),
+            namespace=text(ref.namespace),
             user=text(event.user.username),
-            resource=text(event.object_ref.resource),
-            name=text(event.object_ref.name),
+            resource=text(ref.resource),
+            name=text(ref.name),
             verb=text(event.verb),
             output=output,
-            document=_encode({**document, "id": identifier, "cluster": cluster}),
+            document=to_json(document),
             event=kept,
-            event_id=event_id(*identity),
+            event_id=event_id,
         )
 
 
@@ -119,7 +115,7 @@ def _unrendered(alert: Alert) -> StandIn:
 
 def moment(time_ns: int) -> AuditEvent:
     """An event that is nothing but a time, for alerts that no event raised."""
-    event = AuditEvent(stage_timestamp=f"{iso_8601(time_ns).removesuffix('+0000')}Z")
+    event = AuditEvent(stage_timestamp=rfc_3339(time_ns))
     event.raw = b""
     return event
 

@@ -6,7 +6,7 @@ position; at its end it also takes a value that has no parts. Rules see events a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -24,7 +24,7 @@ MAX_STEPS = 64
 Steps: TypeAlias = "tuple[str, ...]"
 
 _encode = msgspec.json.Encoder().encode
-_BODIES = (("requestObject",), ("responseObject",))
+_BODIES = ("requestObject", "responseObject")
 
 
 class Redactor:
@@ -59,11 +59,11 @@ class Redactor:
         return redact(raw, self._all)
 
 
-def redact(raw: bytes, pointers: Iterable[Steps], replacement: bytes = REDACTED) -> bytes:
-    """The JSON text with the replacement in all these places; the same object if it has none of them."""
+def redact(raw: bytes, pointers: Iterable[Steps]) -> bytes:
+    """The JSON text with REDACTED in all these places; the same object if it has none of them."""
     for steps in pointers:
         try:
-            raw = _replaced(raw, steps, replacement) or raw
+            raw = _replaced(raw, steps) or raw
         except JSONError:
             return raw
     return raw
@@ -71,7 +71,9 @@ def redact(raw: bytes, pointers: Iterable[Steps], replacement: bytes = REDACTED)
 
 def without_bodies(raw: bytes) -> bytes:
     """An event without its request and response objects, for events too large to keep."""
-    return redact(raw, _BODIES, _encode(f"[left out: the event has {len(raw):,} bytes]"))
+    found = members(raw) or {}
+    left_out = _encode(f"[left out: the event has {len(raw):,} bytes]")
+    return _joined(found, {key: left_out for key in _BODIES if key in found})
 
 
 def _steps(pointer: str) -> Steps:
@@ -79,26 +81,31 @@ def _steps(pointer: str) -> Steps:
     return steps[:MAX_STEPS]
 
 
-def _replaced(text: JSONText, steps: Steps, replacement: bytes) -> bytes | None:
-    """The text with the value at `steps` replaced; None if it has no such place. Recurses at most MAX_STEPS deep."""
+def _replaced(text: JSONText, steps: Steps) -> bytes | None:
+    """The text with REDACTED at `steps`; None if it has no such place. Recurses at most MAX_STEPS deep."""
     if not steps:
-        return replacement
+        return REDACTED
     step, rest = steps[0], steps[1:]
     found = members(text)
     if found is not None:
         keys: Sequence[str] = list(found) if step == ANY else [step] if step in found else []
-        changed = {key: new for key in keys if (new := _replaced(found[key], rest, replacement)) is not None}
+        changed = {key: new for key in keys if (new := _replaced(found[key], rest)) is not None}
         if not changed:
             return None
-        return b"{%b}" % b",".join(b"%b:%b" % (_encode(key), changed.get(key) or bytes(found[key])) for key in found)
+        return _joined(found, changed)
     items = elements(text)
     if items is not None:
         places = range(len(items)) if step == ANY else [int(step)] if _is_place(step, len(items)) else []
-        done = {place: new for place in places if (new := _replaced(items[place], rest, replacement)) is not None}
+        done = {place: new for place in places if (new := _replaced(items[place], rest)) is not None}
         if not done:
             return None
         return b"[%b]" % b",".join(done.get(place) or bytes(item) for place, item in enumerate(items))
-    return replacement if step == ANY and not rest and bytes(text) != b"null" else None
+    return REDACTED if step == ANY and not rest and bytes(text) != b"null" else None
+
+
+def _joined(found: Mapping[str, JSONText], changed: Mapping[str, bytes]) -> bytes:
+    """An object of these members, some of them changed."""
+    return b"{%b}" % b",".join(b"%b:%b" % (_encode(key), changed.get(key) or bytes(found[key])) for key in found)
 
 
 def _is_place(step: str, length: int) -> bool:

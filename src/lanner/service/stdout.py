@@ -1,76 +1,229 @@
-"""Committed alerts on standard output, one line each, from a thread of its own: a slow reader must not slow commits."""
+"""Committed alerts on standard output, one line each, from a thread of its own: a slow reader must not slow commits.
+
+While the reader keeps up, alerts come from memory. What does not fit there, and what an earlier run had committed but
+not written, is read from the store. How far it has come is noted in the store every now and then, so what is committed
+is written at least once: after a crash a few lines come again.
+"""
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Sequence
-from queue import Empty, Full, Queue
-from threading import Thread
+import select
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from threading import Condition, Thread
+from typing import NamedTuple
 
 from lanner.service.logs import logger
-from lanner.store.records import Batch
+from lanner.store.errors import StoreError
+from lanner.store.records import Batch, StoredAlert
+from lanner.store.store import Store
 
-WAITING = 10_000
-"""Commits whose alerts may wait for the reader; beyond it alerts are left to the store."""
+WAITING = 16 * 1024 * 1024
+"""Bytes that may wait for the reader in memory."""
+
+PAGE = 50
+"""Alerts read from the store at once."""
+
+LATEST_NS = 24 * 3600 * 1_000_000_000
+"""What arrived longer ago than this is not written any more: nobody wants a month of it at a start."""
+
+PAUSE = 1.0
+"""Seconds until a store that failed is asked again."""
 
 log = logger(__name__)
 
 
-class Stdout:
-    """Writes the alerts of batches. `unwritten`: how many the reader was too slow for, or not there any more."""
+class Cursor:
+    """How far standard output has come, kept in the store under `name`. Retention does not wait for it.
 
-    def __init__(self, as_json: bool, buffered: bool) -> None:
+    Raises StoreError.
+    """
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._name = name
+        self.end = store.last_seq()
+        """The end of the store when this was made."""
+        self.start = store.outputs().get(name, self.end)
+        """Where to go on: the first time at the end of the store."""
+        self._saved = self.start
+        store.advance_output(name, self.start, holds=False)
+
+    def save(self, seq: int) -> None:
+        """Note that it has come so far."""
+        if seq > self._saved:
+            self._store.advance_output(self._name, seq, holds=False)
+            self._saved = seq
+
+
+def forget(store: Store, name: str) -> None:
+    """Standard output is off: when it is on again, it begins with what comes then. Raises StoreError."""
+    if name in store.outputs():
+        store.remove_output(name)
+
+
+class _Piece(NamedTuple):
+    """Lines of one commit, or of several: so many `alerts`, none of them with a number beyond `seq`."""
+
+    lines: bytes
+    alerts: int
+    seq: int
+
+
+class Stdout:
+    """Writes alerts to `fd`, beginning behind the number `start`; up to `end` they are in the store already.
+
+    `read` gives stored alerts behind a number, in their order. `unwritten` counts those that were never written: the
+    reader was gone, or they were too old.
+    """
+
+    def __init__(
+        self,
+        fd: int,
+        as_json: bool,
+        buffered: bool,
+        read: Callable[[int, int], Sequence[StoredAlert]],
+        start: int,
+        end: int,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._fd = fd
         self._as_json = as_json
         self._buffered = buffered
-        self._queue: Queue[bytes | None] = Queue(WAITING)
+        self._read = read
+        self._now_ns = now_ns
+        self._changed = Condition()
+        self._queue: deque[_Piece] = deque()
+        self._waiting = 0
+        self._passed = start
+        self._end = end
+        self._behind = end > start
+        """What is behind `_passed` and the queue has to be read from the store."""
+        self._idle = False
+        self._closing = False
+        self._given_up = False
         self._gone = False
         self.unwritten = 0
         self._thread = Thread(target=self._run, name="stdout", daemon=True)
         self._thread.start()
 
-    def write(self, batches: Sequence[Batch]) -> None:
-        """Have the alerts written; returns at once."""
+    def write(self, batches: Sequence[Batch], last_seq: int) -> None:
+        """Have the alerts of a commit written; returns at once."""
         alerts = [alert for batch in batches for alert in batch.alerts]
         if not alerts:
             return
-        lines = (alert.document if self._as_json else alert.output.encode(errors="replace") for alert in alerts)
-        try:
+        with self._changed:
             if self._gone:
-                raise Full
-            self._queue.put_nowait(b"".join(line + b"\n" for line in lines))
-        except Full:
-            if not self.unwritten:
-                log.warning("alerts are not written to standard output", reason="the reader is too slow or gone")
-            self.unwritten += len(alerts)
+                self.unwritten += len(alerts)
+                return
+            if last_seq <= self._passed:
+                return  # they were read from the store before this was called
+            self._end = last_seq
+            if not self._behind:
+                if self._waiting < WAITING:
+                    lines = b"".join(self._line(alert.output, alert.document) for alert in alerts)
+                    self._queue.append(_Piece(lines, len(alerts), last_seq))
+                    self._waiting += len(lines)
+                else:
+                    self._behind = True
+                    log.warning("standard output is behind", reason="its reader is slow", next="read from the store")
+            self._changed.notify()
+
+    def passed(self, settled: int) -> int:
+        """The number up to which everything is written.
+
+        `settled`: whatever this process has committed up to that number, `write` has been told of. So if nothing waits,
+        standard output has passed what other processes have committed up to there.
+        """
+        with self._changed:
+            if self._idle and not self._queue and not self._behind and not self._gone:
+                self._passed = max(self._passed, settled)
+            return self._passed
 
     def close(self, seconds: float) -> None:
-        """Write what waits, for so long at most."""
-        try:
-            self._queue.put(None, timeout=seconds)
-        except Full:
-            return
+        """Write what waits, for so long at most. What is left then is for the next start."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
         self._thread.join(seconds)
+        with self._changed:
+            self._given_up = True
+            if (self._queue or self._behind) and not self._gone:
+                log.warning("alerts are left for standard output", reason="its reader is slow", next="the next start")
+
+    def _line(self, output: str, document: bytes) -> bytes:
+        return (document if self._as_json else output.encode(errors="replace")) + b"\n"
 
     def _run(self) -> None:
-        out = sys.stdout.buffer
-        while (lines := self._queue.get()) is not None:
-            try:
-                out.write(lines)
-                if not self._buffered or self._queue.empty():
-                    out.flush()
-            except (OSError, ValueError):
-                self._leave()
-                return
+        try:
+            while self._wait():
+                if self._queue:
+                    piece = self._take()
+                    self._put(piece.lines)
+                    with self._changed:
+                        self._passed = max(self._passed, piece.seq)
+                else:
+                    self._catch_up()
+        except OSError as error:
+            self._leave(error)
 
-    def _leave(self) -> None:
-        """The reader is gone. Standard output goes nowhere from now on, so that nothing fails at the end either."""
-        self._gone = True
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-        while True:
+    def _wait(self) -> bool:
+        """Returns when there is something to do; False at the end."""
+        with self._changed:
+            self._idle = True
+            while not (self._queue or self._behind or self._closing):
+                self._changed.wait()
+            self._idle = not (self._queue or self._behind) or self._given_up
+            return not self._idle
+
+    def _take(self) -> _Piece:
+        with self._changed:
+            pieces = [self._queue.popleft()]
+            while self._buffered and self._queue:
+                pieces.append(self._queue.popleft())
+            lines = b"".join(piece.lines for piece in pieces)
+            self._waiting -= len(lines)
+            return _Piece(lines, sum(piece.alerts for piece in pieces), pieces[-1].seq)
+
+    def _catch_up(self) -> None:
+        """Write a page of what is in the store only."""
+        end = self._end
+        try:
+            page = self._read(self._passed, PAGE)
+        except StoreError:
+            with self._changed:
+                if self._closing:
+                    self._given_up = True
+                self._changed.wait(PAUSE)
+            return
+        oldest = self._now_ns() - LATEST_NS
+        wanted = [alert for alert in page if alert.received_ns >= oldest]
+        self.unwritten += len(page) - len(wanted)
+        self._put(b"".join(self._line(alert.output, alert.document) for alert in wanted))
+        with self._changed:
+            if page:
+                self._passed = max(self._passed, page[-1].seq)
+            if len(page) < PAGE:  # commits are there as a whole, so none is cut here
+                self._passed = max(self._passed, end)
+            self._behind = self._end > self._passed
+
+    def _put(self, lines: bytes) -> None:
+        left = memoryview(lines)
+        while left:
             try:
-                self._queue.get_nowait()
-            except Empty:
-                return
+                left = left[os.write(self._fd, left) :]
+            except BlockingIOError:
+                select.select([], [self._fd], [])
+
+    def _leave(self, error: OSError) -> None:
+        """The reader is gone. Standard output goes nowhere from now on, so that nothing fails at the end either."""
+        with self._changed:
+            self._gone = True
+            self.unwritten += sum(piece.alerts for piece in self._queue)
+            self._queue.clear()
+        log.warning("alerts are not written to standard output", reason=error.strerror, next="the next start")
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._fd)
+        os.close(nowhere)

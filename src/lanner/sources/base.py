@@ -6,6 +6,7 @@ is evaluated and committed, and only then may the source acknowledge it to whoev
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,6 +57,10 @@ class Sink(Protocol):
 
     async def position(self, file: str) -> Position | None:
         """The position of this source in a file as of the last commit; None if there is none."""
+
+    async def present(self, files: Collection[str]) -> None:
+        """Of the files that this source has positions in, these are there. The position of one that is missing for very
+        long is forgotten; for a source that never tells, none is. Raises Unavailable."""
 
 
 class Source(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
 from lanner.sources.base import Delivery, Position, Sink, Unavailable
@@ -45,6 +45,11 @@ async def hand_over(sink: Sink, delivery: Delivery, source: str, sleep: Sleep = 
 async def last_position(sink: Sink, file: str, source: str, sleep: Sleep = asyncio.sleep) -> Position | None:
     """The committed position in a file; waits while the sink is unavailable."""
     return await _insist(lambda: sink.position(file), source, sleep)
+
+
+async def tell_present(sink: Sink, files: Collection[str], source: str, sleep: Sleep = asyncio.sleep) -> None:
+    """Tells which files are there; waits while the sink is unavailable."""
+    await _insist(lambda: sink.present(files), source, sleep)
 
 
 async def _insist(ask: Callable[[], Coroutine[Any, Any, T]], source: str, sleep: Sleep) -> T:

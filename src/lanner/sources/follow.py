@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from lanner.sources import tail
-from lanner.sources.base import Delivery, Position, Sink
+from lanner.sources.base import Delivery, Position, Sink, Unavailable
 from lanner.sources.delivering import Sleep, hand_over, in_thread, last_position
 from lanner.sources.files import Input, InputError
 from lanner.sources.target import Found, Target, name_before
@@ -35,6 +35,9 @@ SETTLE = 5.0
 
 MAX_OPEN = 128
 """Files kept open. An open one is read to its end even when it is deleted in between."""
+
+TELL = 3600.0
+"""Seconds between two times of telling which files are there."""
 
 _SKIPPED = 2**62  # the offset of a compressed file that was there before following began
 _log = logging.getLogger(__name__)
@@ -67,6 +70,8 @@ class _File:
     changed_ns: int = -1
     changed_at: float = 0.0
     content: _Content | None = None
+    keys: frozenset[str] = frozenset()
+    """Of the positions that tell what of it was delivered: its own, and those of contents that begin alike."""
     scanned: int = 0
     pending: bool = True
     """There may be something to read."""
@@ -107,6 +112,7 @@ class Follow:
         self._files: dict[Inode, _File] = {}
         self._contents: dict[str, _Content] = {}
         self._reported: dict[str, str] = {}
+        self._told_at: float | None = None
 
     @property
     def name(self) -> str:
@@ -133,7 +139,7 @@ class Follow:
     async def start(self, sink: Sink) -> None:
         """Commits where following begins, if this is the first start."""
         self.close()
-        key = f"{self._target.text}#started"
+        key = self._started_key
         if await last_position(sink, key, self._name, self._sleep) is not None:
             return
         await in_thread(self._look)
@@ -158,6 +164,21 @@ class Follow:
             elif file.content is not None and (file.pending or self._is_over(file)):
                 await self._reporting(file, self._read(file, sink))
         self._forget()
+        if self._told_at is None or self._clock() - self._told_at >= TELL:
+            await self._tell(sink)
+
+    @property
+    def _started_key(self) -> str:
+        return f"{self._target.text}#started"
+
+    async def _tell(self, sink: Sink) -> None:
+        """Tells which positions are still of use. Not insisting, since the files go on meanwhile."""
+        there = {self._started_key}.union(*(file.keys for file in self._files.values()))
+        try:
+            await sink.present(there)
+        except Unavailable:
+            return
+        self._told_at = self._clock()
 
     def close(self) -> None:
         """Closes the files and forgets them. What is committed stays."""
@@ -165,6 +186,7 @@ class Follow:
             _close(file)
         self._files.clear()
         self._contents.clear()
+        self._told_at = None
 
     # what is on disk
 
@@ -275,7 +297,7 @@ class Follow:
 
     async def _content_of(self, file: _File, head: str, sink: Sink) -> _Content:
         shorter = False
-        async for content in self._alike(head, sink):
+        async for content in self._alike(file, head, sink):
             if content.offset == 0:
                 if shorter and await in_thread(_head, file, False) == head:
                     # Its end was lost: go on behind what is left, all of which was delivered.
@@ -292,10 +314,12 @@ class Follow:
                     return content
         raise AssertionError  # the last one is new
 
-    async def _alike(self, head: str, sink: Sink) -> AsyncIterator[_Content]:
-        """The contents that begin alike, at their positions; the last one is new."""
+    async def _alike(self, file: _File, head: str, sink: Sink) -> AsyncIterator[_Content]:
+        """The contents that begin as a file does, at their positions; the last one is new."""
+        file.keys = frozenset()
         for generation in count():
             key = f"{self._target.text}#{head}" + (f"+{generation}" if generation else "")
+            file.keys |= {key}
             known = self._contents.get(key)
             if known is None:
                 position = await last_position(sink, key, self._name, self._sleep)
@@ -321,7 +345,7 @@ class Follow:
             return
         head = await in_thread(_packed_head, file)
         if head is not None:
-            async for content in self._alike(head, sink):
+            async for content in self._alike(file, head, sink):
                 if content.offset == 0:
                     await self._advance(sink, content, b"", _SKIPPED, b"")
                 file.content = self._contents.setdefault(content.key, content)
@@ -369,7 +393,7 @@ class Follow:
     async def _read_packed(self, file: _File, sink: Sink) -> None:
         head = await in_thread(_packed_head, file)
         if head is not None:
-            async for content in self._alike(head, sink):
+            async for content in self._alike(file, head, sink):
                 offset = content.offset
                 if offset == _SKIPPED:
                     break

@@ -16,7 +16,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from lanner.sources.base import Delivery, Position, Sink
-from lanner.sources.delivering import Sleep, hand_over, in_thread, last_position
+from lanner.sources.delivering import Sleep, hand_over, in_thread, last_position, tell_present
 from lanner.sources.files import Input, InputError, expand
 from lanner.sources.tail import BLOCK, MAX_LINE
 
@@ -56,7 +56,9 @@ class ReadOnce:
     async def run(self, sink: Sink) -> None:
         """Delivers all files; raises InputError if there is none, or behind the last one if one cannot be read."""
         failure: InputError | None = None
-        for file in await in_thread(expand, [self._target]):
+        files = await in_thread(expand, [self._target])
+        await tell_present(sink, [file.name for file in files], self._name, self._sleep)
+        for file in files:
             try:
                 await self._read(file, sink)
             except InputError as error:

@@ -17,7 +17,7 @@ from typing import Protocol, TypeAlias
 from lanner.store.errors import BatchError, StoreError
 from lanner.store.records import Batch, CommitResult, Outcome
 
-Subscriber: TypeAlias = Callable[[Sequence[Batch]], None]
+Subscriber: TypeAlias = Callable[[Sequence[Batch], int], None]
 
 _logger = logging.getLogger(__name__)
 
@@ -95,7 +95,8 @@ class Committer:
 
     def subscribe(self, callback: Subscriber) -> None:
         """Call this after each commit with the batches that were committed, duplicates left out, and in them only the
-        alerts that are new to the store; before the futures of these batches are done.
+        alerts that are new to the store; and with the number that none of those goes beyond. This is before the futures
+        of these batches are done, and before they no longer count as `waiting`.
 
         It runs in the thread that commits, so it must be quick. What it raises is logged.
         """
@@ -177,6 +178,6 @@ class Committer:
             return
         for subscriber in self._subscribers:
             try:
-                subscriber(batches)
+                subscriber(batches, result.last_seq)
             except Exception:
                 _logger.exception("a subscriber to commits failed")

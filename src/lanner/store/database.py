@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Protocol
 
-from sqlalchemy import URL, Engine, make_url
+from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from lanner.store.errors import StoreError
@@ -41,6 +42,10 @@ class Database(Protocol):
 
     def shrink(self) -> None:
         """Give some of the space that is free within the database back to the disk, if much is. Raises StoreError."""
+        ...
+
+    def migrating(self, connection: Connection) -> AbstractContextManager[None]:
+        """Around a migration: it may take as long as it needs, and until the transaction ends nobody else migrates."""
         ...
 
     def explain(self, error: Exception) -> StoreError:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DataError, DBAPIError
 
 from lanner.store.errors import BatchError, StoreError
+from lanner.store.watchdog import Watchdog
 
 _LOCK_SECONDS = 10
+_ANSWER_SECONDS = 15.0
+"""How long a server that is written to may take for one statement; longer than a lock may be waited for."""
+
+_MIGRATION_LOCK = 0x6C616E6E6572  # "lanner"; advisory locks are numbers
 _CONNECT = {
     "connect_timeout": 5,
     "application_name": "lanner",
@@ -46,6 +53,17 @@ class PostgreSQL:
 
     def shrink(self) -> None:
         """See Database: the server's vacuum frees space for later alerts; it rarely shrinks files."""
+
+    @contextmanager
+    def migrating(self, connection: Connection) -> Iterator[None]:
+        """See Database."""
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+        driver: Any = connection.connection.driver_connection
+        driver.watched = False
+        try:
+            yield
+        finally:
+            driver.watched = True
 
     def explain(self, error: Exception) -> StoreError:
         """See Database."""
@@ -93,6 +111,9 @@ def _engine(url: URL, writable: bool) -> Engine:
         pool_pre_ping=True,
     )
 
+    if writable:
+        _watch(engine)
+
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:
         with connection.cursor() as cursor:
@@ -102,3 +123,24 @@ def _engine(url: URL, writable: bool) -> Engine:
         connection.commit()
 
     return engine
+
+
+def _watch(engine: Engine) -> None:
+    """Bound how long each answer of the server is waited for. Who only looks may have long searches, and can leave."""
+    watchdog = Watchdog(_ANSWER_SECONDS)
+    base: Any = engine.dialect.loaded_dbapi.Connection
+
+    class Watched(base):  # type: ignore[misc]
+        """A connection of psycopg; all its waiting goes through `wait`."""
+
+        watched = True
+
+        def wait(self, *args: Any, **kwargs: Any) -> Any:
+            if not self.watched:
+                return super().wait(*args, **kwargs)
+            with watchdog.over(self):
+                return super().wait(*args, **kwargs)
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: object, _record: object, args: list[Any], settings: dict[str, Any]) -> Any:
+        return Watched.connect(*args, **settings)

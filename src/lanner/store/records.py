@@ -10,15 +10,16 @@ from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import blake2b
 
+from msgspec import Struct
+
 ID_DIGITS = 32
 """Hexadecimal digits of the id of an alert and of an event."""
 
 
-@dataclass(frozen=True, slots=True)
-class AlertRecord:
+class AlertRecord(Struct, frozen=True, gc=False):
     """An alert on its way into the store.
 
-    `id` and `event_id` are what `alert_id` and `event_id` make. `source` is the source of the rule (`k8s_audit`,
+    `id` and `event_id` are what EventIdentity makes. `source` is the source of the rule (`k8s_audit`,
     `internal`). `priority` is the number of a Priority. `output` is the rendered line, `document` the JSON document of
     the alert, `event` the JSON of the event, both redacted by then. Several alerts on one event share its one copy;
     an alert on no event has an empty `event`, which is not kept.
@@ -109,10 +110,14 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CommitResult:
-    """What a commit did: an outcome for each batch, and the alerts of committed batches that the store had already."""
+    """What a commit did: an outcome for each batch, and the alerts of committed batches that the store had already.
+
+    `last_seq`: no alert of these batches, nor of any before them, has a higher number.
+    """
 
     outcomes: tuple[Outcome, ...]
     known_alerts: frozenset[str]
+    last_seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,13 +230,17 @@ class RetentionPolicy:
     """How much is kept. None means without limit.
 
     `max_age_ns` counts from arrival. `max_bytes` is for alerts with their events, as the store accounts for them
-    (without indexes and free pages, which take about a third more). What an output has not passed yet stays, whatever
-    these say, until all alerts take more than `hard_bytes`.
+    (without indexes and free pages, which take about a third more). What an output that holds has not passed yet stays,
+    whatever these say, until all alerts take more than `hard_bytes`.
+
+    Positions of files that have been missing for `missing_ns` are removed, and outputs that do not hold and have not
+    moved for so long.
     """
 
     max_age_ns: int | None = None
     max_bytes: int | None = None
     hard_bytes: int | None = None
+    missing_ns: int = 30 * 86_400 * 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,21 +252,30 @@ class RetentionResult:
     bytes: int
 
 
-def alert_id(cluster: str, audit_id: str, stage: str, request_received: str, stage_timestamp: str, rule: str) -> str:
-    """The id of an alert, from what makes it unique: 32 hexadecimal digits.
+class EventIdentity:
+    """What makes an event unique, and the ids that are derived from it.
 
     For an event without audit id pass a digest of its bytes as `audit_id`.
     """
-    return _digest(cluster, audit_id, stage, request_received, stage_timestamp, rule)
+
+    __slots__ = ("_lengths", "_parts")
+
+    def __init__(self, cluster: str, audit_id: str, stage: str, request_received: str, stage_timestamp: str) -> None:
+        parts = [_encoded(part) for part in (cluster, audit_id, stage, request_received, stage_timestamp)]
+        # Lengths go in too, so that no two lists of parts come to the same bytes.
+        self._lengths = b",".join([b"%d" % len(part) for part in parts])
+        self._parts = b"\n".join(parts)
+
+    def event_id(self) -> str:
+        """The id that all alerts on the event share: 32 hexadecimal digits."""
+        return blake2b(b"%b\n%b" % (self._lengths, self._parts), digest_size=ID_DIGITS // 2).hexdigest()
+
+    def alert_id(self, rule: str) -> str:
+        """The id of the alert of a rule on the event: 32 hexadecimal digits."""
+        name = _encoded(rule)
+        text = b"%b,%d\n%b\n%b" % (self._lengths, len(name), self._parts, name)
+        return blake2b(text, digest_size=ID_DIGITS // 2).hexdigest()
 
 
-def event_id(cluster: str, audit_id: str, stage: str, request_received: str, stage_timestamp: str) -> str:
-    """The id that all alerts on one event share: 32 hexadecimal digits."""
-    return _digest(cluster, audit_id, stage, request_received, stage_timestamp)
-
-
-def _digest(*parts: str) -> str:
-    """Lengths go in too, so that no two lists of parts come to the same bytes."""
-    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
-    lengths = ",".join([str(len(part)) for part in encoded])
-    return blake2b(b"\n".join([lengths.encode(), *encoded]), digest_size=ID_DIGITS // 2).hexdigest()
+def _encoded(part: str) -> bytes:
+    return part.encode("utf-8", "surrogatepass")

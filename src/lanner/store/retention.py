@@ -1,4 +1,4 @@
-"""Removes the oldest alerts, with their documents and events, as a policy says.
+"""Removes the oldest alerts, with their documents and events, as a policy says; and what belongs to nothing any more.
 
 In steps: each is one short transaction, so that batches need not wait long. The oldest is what was committed first.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, func, select
 
 from lanner.store.records import RetentionPolicy
-from lanner.store.schema import alerts, documents, events, outputs
+from lanner.store.schema import alerts, documents, events, outputs, positions
 from lanner.store.writing import lock, unlock
 
 STEP = 500
@@ -33,7 +33,7 @@ def remove_some(connection: Connection, policy: RetentionPolicy, now_ns: int) ->
     Only the last of these removes what an output has not passed.
     """
     numbers = lock(connection)
-    sent = connection.execute(select(func.min(outputs.c.seq))).scalar()
+    sent = connection.execute(select(func.min(outputs.c.seq)).where(outputs.c.holds != 0)).scalar()
     oldest = connection.execute(
         select(alerts.c.seq, alerts.c.received_ns, alerts.c.size).order_by(alerts.c.seq).limit(STEP)
     ).all()
@@ -58,6 +58,13 @@ def remove_some(connection: Connection, policy: RetentionPolicy, now_ns: int) ->
     numbers.bytes -= _remove(connection, upto)
     unlock(connection, numbers)
     return Step(removed, unsent, numbers.bytes, removed == len(oldest))
+
+
+def remove_missing(connection: Connection, before_ns: int) -> None:
+    """Remove the positions of files that have been missing since then, and outputs for looking that nobody moves."""
+    lock(connection)
+    connection.execute(delete(positions).where(positions.c.missing_ns > 0, positions.c.missing_ns < before_ns))
+    connection.execute(delete(outputs).where(outputs.c.holds == 0, outputs.c.moved_ns < before_ns))
 
 
 def _event_sizes(connection: Connection, upto: int) -> dict[int, int]:

@@ -22,7 +22,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "0001"
+VERSION = "0002"
 """The version of this schema: the newest migration."""
 
 VERSION_TABLE = "lanner_version"
@@ -111,6 +111,7 @@ bodies = Table(
     sqlite_with_rowid=False,
 )
 
+# `missing_ns`: since when the source does not find the file any more, 0 while it does.
 positions = Table(
     "positions",
     metadata,
@@ -118,6 +119,7 @@ positions = Table(
     Column("file", Text, primary_key=True),
     Column("identity", Text, nullable=False),
     Column("offset", BigInteger, nullable=False),
+    Column("missing_ns", BigInteger, nullable=False, server_default="0"),
 )
 
 counters = Table(
@@ -171,10 +173,12 @@ malformed = Table(
     Column("raw", LargeBinary, nullable=False),
 )
 
-# How far each output has come. What lies behind the slowest is not removed.
+# How far each output has come, and when that was noted. What lies behind the slowest that `holds` is not removed.
 outputs = Table(
     "outputs",
     metadata,
     Column("name", Text, primary_key=True),
     _count("seq"),
+    Column("holds", SmallInteger, nullable=False, server_default="1"),
+    Column("moved_ns", BigInteger, nullable=False, server_default="0"),
 )

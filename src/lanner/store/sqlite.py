@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,10 @@ class SQLite:
             raise self.explain(error) from error
         finally:
             pooled.close()
+
+    def migrating(self, connection: Connection) -> AbstractContextManager[None]:
+        """See Database: a transaction that writes is the only one."""
+        return nullcontext()
 
     def explain(self, error: Exception) -> StoreError:
         """See Database."""

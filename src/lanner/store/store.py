@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, text
@@ -32,11 +32,9 @@ from lanner.store.records import (
 )
 from lanner.store.schema import outputs, state
 from lanner.store.sqlite import WRITING
-from lanner.store.writing import Limits, insert, key, write
+from lanner.store.writing import Limits, insert, key, mark_missing, write
 
 __all__ = ["BatchError", "Limits", "Store", "StoreError", "open_store"]
-
-_MIGRATION_LOCK = 0x6C616E6E6572  # "lanner"; advisory locks of PostgreSQL are numbers
 
 _logger = logging.getLogger(__name__)
 
@@ -136,20 +134,30 @@ class Store:
             found = queries.read_position(connection, source, file)
         return None if found is None else (file, *found)
 
+    def keep_positions(self, source: str, present: Collection[str], now_ns: int | None = None) -> None:
+        """Of all files that a source has a position in, these are there. The others are missing from now on, unless
+        they are already; retention removes positions that have been missing for long.
+        """
+        now_ns = time.time_ns() if now_ns is None else now_ns
+        with self._writing() as connection:
+            mark_missing(connection, source, present, now_ns)
+
     def outputs(self) -> dict[str, int]:
         """How far each output has come: the seq of the last alert it passed."""
         with self._reading() as connection:
             return queries.read_outputs(connection)
 
-    def advance_output(self, name: str, seq: int) -> None:
-        """An output has passed all alerts up to `seq`; it never goes back."""
+    def advance_output(self, name: str, seq: int, *, holds: bool = True) -> None:
+        """An output has passed all alerts up to `seq`; it never goes back. Retention waits for those that hold."""
         with self._writing() as connection:
-            statement = insert(connection, outputs).values(name=key(name), seq=seq)
+            statement = insert(connection, outputs).values(
+                name=key(name), seq=seq, holds=int(holds), moved_ns=time.time_ns()
+            )
             connection.execute(
                 statement.on_conflict_do_update(
                     index_elements=[outputs.c.name],
-                    set_={"seq": statement.excluded.seq},
-                    where=statement.excluded.seq > outputs.c.seq,
+                    set_={column: statement.excluded[column] for column in ("seq", "holds", "moved_ns")},
+                    where=statement.excluded.seq >= outputs.c.seq,
                 )
             )
 
@@ -165,6 +173,8 @@ class Store:
         while True:
             with self._writing() as connection:
                 step = retention.remove_some(connection, policy, now_ns)
+                if not step.more:
+                    retention.remove_missing(connection, now_ns - policy.missing_ns)
             removed += step.removed
             unsent += step.removed_unsent
             if step.removed:
@@ -197,9 +207,7 @@ class Store:
         with self._transaction(writing=False) as connection:
             current = is_current(connection, self.name, self._writable)
         if not current:
-            with self._transaction(writing=True) as connection:
-                if connection.dialect.name == "postgresql":
-                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+            with self._transaction(writing=True) as connection, self._database.migrating(connection):
                 migrate(connection, self.name)
         self._connected = present
 

@@ -9,10 +9,11 @@ than SQLite's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain
 from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Dialect, Table, bindparam, case, delete, func, select, update
@@ -40,7 +41,8 @@ ROW_BYTES = 512
 
 _INT64_MAX = 2**63 - 1
 _KEY_BYTES = 600  # PostgreSQL takes some 2,700 bytes for all columns of a key together
-_CHUNK = 1_000  # rows or values of one statement
+_CHUNK = 1_000  # values of one statement
+_ROWS = (512, 64, 8, 1)  # rows of one statement; SQLite takes 32,766 values
 _PRUNED = 5_000  # bodies forgotten with one commit
 
 Insert: TypeAlias = "sqlite.Insert | postgresql.Insert"
@@ -76,7 +78,7 @@ def write(connection: Connection, batches: Sequence[Batch], limits: Limits) -> C
     _put_malformed(connection, new, numbers, limits)
     _forget_bodies(connection, max((batch.received_ns for batch in batches), default=0) - limits.remember_ns)
     unlock(connection, numbers)
-    return CommitResult(tuple(outcomes), known)
+    return CommitResult(tuple(outcomes), known, numbers.last_seq)
 
 
 def lock(connection: Connection) -> Numbers:
@@ -146,7 +148,7 @@ def _outcomes(connection: Connection, batches: Sequence[Batch], limits: Limits) 
         statement = insert(connection, positions)
         statement = statement.on_conflict_do_update(
             index_elements=[positions.c.source, positions.c.file],
-            set_={"identity": statement.excluded.identity, "offset": statement.excluded.offset},
+            set_={"identity": statement.excluded.identity, "offset": statement.excluded.offset, "missing_ns": 0},
         )
         connection.execute(
             statement,
@@ -204,6 +206,27 @@ def _positions(connection: Connection, batches: Sequence[Batch]) -> dict[tuple[s
             )
             found.update({(source, file): (identity, offset) for file, identity, offset in rows})
     return found
+
+
+def mark_missing(connection: Connection, source: str, present: Collection[str], now_ns: int) -> None:
+    """Note since when files of a source are missing: all that it has a position in, but for those that are present."""
+    lock(connection)
+    there = set(map(key, present))
+    rows = connection.execute(
+        select(positions.c.file, positions.c.missing_ns).where(positions.c.source == key(source))
+    ).all()
+    changed = [
+        {"changed": file, "since": 0 if file in there else now_ns}
+        for file, missing_ns in rows
+        if (file in there) == bool(missing_ns)
+    ]
+    if changed:
+        connection.execute(
+            update(positions)
+            .where(positions.c.source == key(source), positions.c.file == bindparam("changed"))
+            .values(missing_ns=bindparam("since")),
+            changed,
+        )
 
 
 _ALERT_COLUMNS = (
@@ -306,20 +329,28 @@ def _insert_new(
 
 
 def _bulk(connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> int:
-    """Insert rows, past SQLAlchemy's handling of them, but for those whose `id` is known; how many were inserted."""
-    if not rows:
-        return 0
-    statement = _insert_text(connection.dialect, table, columns)
-    return connection.exec_driver_sql(statement, list(rows)).rowcount
+    """Insert rows, past SQLAlchemy's handling of them, but for those whose `id` is known; how many were inserted.
+
+    Many rows go in one statement: around each of them the driver lets go of the interpreter, and gets it back late
+    while events are evaluated beside it.
+    """
+    inserted = start = 0
+    while start < len(rows):
+        count = next(size for size in _ROWS if size <= len(rows) - start)
+        statement = _insert_text(connection.dialect, table, columns, count)
+        values = tuple(chain.from_iterable(rows[start : start + count]))
+        inserted += connection.exec_driver_sql(statement, values).rowcount
+        start += count
+    return inserted
 
 
-@lru_cache(maxsize=64)
-def _insert_text(dialect: Dialect, table: Table, columns: tuple[str, ...]) -> str:
+@lru_cache(maxsize=128)
+def _insert_text(dialect: Dialect, table: Table, columns: tuple[str, ...], count: int) -> str:
     preparer = dialect.identifier_preparer
     names = ", ".join(preparer.quote(column) for column in columns)
-    marks = ", ".join([_mark(dialect)] * len(columns))
+    row = f"({', '.join([_mark(dialect)] * len(columns))})"
     known = " ON CONFLICT (id) DO NOTHING" if "id" in columns else ""
-    return f"INSERT INTO {preparer.format_table(table)} ({names}) VALUES ({marks}){known}"
+    return f"INSERT INTO {preparer.format_table(table)} ({names}) VALUES {', '.join([row] * count)}{known}"
 
 
 def _mark(dialect: Dialect) -> str:

@@ -60,7 +60,7 @@ def _decode(bodies: Sequence[Body]) -> tuple[list[AuditEvent], int]:
     for body in bodies:
         for decoded in _documents(body.text):
             events += decoded.events
-            malformed += len(decoded.malformed)
+            malformed += len(decoded.malformed) + decoded.unkept
     return events, malformed
 
 

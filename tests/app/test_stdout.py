@@ -1,0 +1,228 @@
+"""Standard output: what is committed is written at least once, in order, whatever the reader and the process do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from lanner.service import stdout
+from lanner.service.stdout import LATEST_NS, Cursor, Stdout, forget
+from lanner.store.errors import StoreError
+from lanner.store.records import RetentionPolicy, StoredAlert
+from lanner.store.store import Store, open_store
+from tests.store.builders import NOW, SECOND, alert, body
+
+TIMEOUT = 60.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(f"sqlite:///{tmp_path}/lanner.db")
+
+
+@dataclass
+class Pipe:
+    """A pipe as standard output. `read` gives so many lines; it waits for them."""
+
+    reading: int = -1
+    writing: int = -1
+    _rest: bytes = b""
+    _lines: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.reading, self.writing = os.pipe()
+
+    def read(self, count: int) -> list[str]:
+        while len(self._lines) < count:
+            *lines, self._rest = (self._rest + os.read(self.reading, 65_536)).split(b"\n")
+            self._lines += [line.decode() for line in lines]
+        taken, self._lines = self._lines[:count], self._lines[count:]
+        return taken
+
+    def rest(self) -> list[str]:
+        """All lines to the end."""
+        os.close(self.writing)
+        while more := os.read(self.reading, 65_536):
+            self._rest += more
+        return self._lines + self._rest.decode().splitlines()
+
+
+def output(store: Store, pipe: Pipe, cursor: Cursor, **changes: Any) -> Stdout:
+    def read(after: int, limit: int) -> Sequence[StoredAlert]:
+        return store.alerts(after=after, limit=limit)
+
+    given: dict[str, Any] = {"as_json": False, "buffered": False, "read": read, "now_ns": lambda: NOW + 2 * SECOND}
+    return Stdout(pipe.writing, start=cursor.start, end=cursor.end, **{**given, **changes})
+
+
+def commit(store: Store, out: Stdout | None, *names: str) -> None:
+    """Commit alerts with these audit ids, as the committer does."""
+    batch = body(None, *(alert(name) for name in names))
+    last_seq = store.apply([batch]).last_seq
+    if out is not None:
+        out.write([batch], last_seq)
+
+
+def lines(*names: str) -> list[str]:
+    return [f"Rule on {name}" for name in names]
+
+
+def test_what_was_committed_and_not_written_comes_first(store: Store) -> None:
+    """Begun at the end of the store; then, as after a crash, behind what was noted; live alerts follow once."""
+    commit(store, None, "before")
+    first = Cursor(store, "stdout")
+    assert (first.start, first.end) == (1, 1)
+    commit(store, None, *(f"missed-{index}" for index in range(120)))
+    pipe = Pipe()
+    out = output(store, pipe, Cursor(store, "stdout"))
+    commit(store, out, "live")
+    out.close(TIMEOUT)
+    assert pipe.rest() == lines(*(f"missed-{index}" for index in range(120)), "live")
+    assert out.passed(0) == 122
+    assert store.outputs() == {"stdout": 1}
+    first.save(out.passed(0))
+    assert store.outputs() == {"stdout": 122}
+
+
+def test_a_slow_reader_gets_everything_in_its_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not fit in memory is read from the store; nothing is lost, doubled, or out of order."""
+    monkeypatch.setattr(stdout, "WAITING", 100)
+    monkeypatch.setattr(stdout, "PAGE", 7)
+    pipe, cursor = Pipe(), Cursor(store, "stdout")
+    out = output(store, pipe, cursor)
+    while True:  # until the pipe is full
+        os.set_blocking(pipe.writing, False)
+        try:
+            os.write(pipe.writing, b"x" * 1023 + b"\n")
+        except BlockingIOError:
+            break
+    full = 65_536 // 1024
+    names = [f"{index}-{number}" for index in range(40) for number in range(3)]
+    for start in range(0, len(names), 3):
+        commit(store, out, *names[start : start + 3])
+    assert out.passed(10_000) == 0
+    assert len(out._queue) < 10
+    pipe.read(full)
+    assert pipe.read(len(names)) == lines(*names)
+    out.close(TIMEOUT)
+    assert (out.passed(0), out.unwritten) == (len(names), 0)
+    assert pipe.rest() == []
+
+
+def test_a_reader_that_is_gone(store: Store) -> None:
+    """The alerts are counted, and come at the next start."""
+    pipe, cursor = Pipe(), Cursor(store, "stdout")
+    out = output(store, pipe, cursor)
+    commit(store, out, "first")
+    assert pipe.read(1) == lines("first")
+    os.close(pipe.reading)
+    commit(store, out, "second")
+    out._thread.join(TIMEOUT)
+    commit(store, out, "third")
+    out.close(TIMEOUT)
+    assert (out.passed(100), out.unwritten) == (1, 1)
+    cursor.save(out.passed(100))
+    again = Pipe()
+    next_one = output(store, again, Cursor(store, "stdout"))
+    next_one.close(TIMEOUT)
+    assert again.rest() == lines("second", "third")
+
+
+def test_a_store_that_fails_for_a_while(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked again; closing does not wait for it."""
+    monkeypatch.setattr(stdout, "PAUSE", 0.0)
+    Cursor(store, "stdout")
+    commit(store, None, "missed")
+    failures = [StoreError("locked", retryable=True)] * 3
+
+    def read(after: int, limit: int) -> Sequence[StoredAlert]:
+        if failures:
+            raise failures.pop()
+        return store.alerts(after=after, limit=limit)
+
+    pipe = Pipe()
+    out = output(store, pipe, Cursor(store, "stdout"), read=read)
+    assert pipe.read(1) == lines("missed")
+    out.close(TIMEOUT)
+    asked = Event()
+
+    def broken(after: int, limit: int) -> Sequence[StoredAlert]:
+        asked.set()
+        raise StoreError("gone", retryable=True)
+
+    pipe = Pipe()
+    out = output(store, pipe, Cursor(store, "stdout"), read=broken)
+    assert asked.wait(TIMEOUT)
+    out.close(TIMEOUT)
+    assert pipe.rest() == []
+    assert out.passed(100) == 0
+
+
+def test_what_is_older_than_a_day_is_left_out(store: Store) -> None:
+    """It is counted as unwritten, and passed."""
+    Cursor(store, "stdout")
+    commit(store, None, "old")
+    store.apply([body(None, alert("new"), received_ns=NOW + LATEST_NS)])
+    pipe = Pipe()
+    out = output(store, pipe, Cursor(store, "stdout"), now_ns=lambda: NOW + LATEST_NS + 3 * SECOND)
+    out.close(TIMEOUT)
+    assert pipe.rest() == lines("new")
+    assert (out.passed(0), out.unwritten) == (2, 1)
+
+
+def test_what_other_processes_committed_is_passed_when_nothing_waits(store: Store) -> None:
+    """So that a restart does not bring all that the others had."""
+    pipe = Pipe()
+    out = output(store, pipe, Cursor(store, "stdout host"))
+    commit(store, out, "mine")
+    commit(store, None, "theirs")
+    pipe.read(1)
+    out.close(TIMEOUT)
+    assert out.passed(2) == 2
+
+
+@pytest.mark.parametrize(
+    ("as_json", "buffered", "wanted"),
+    [(False, False, "Rule on a"), (True, False, '{"rule":"Rule"}'), (True, True, '{"rule":"Rule"}')],
+)
+def test_forms(store: Store, as_json: bool, buffered: bool, wanted: str) -> None:
+    """Lines or documents, from memory and from the store alike."""
+    Cursor(store, "stdout")
+    commit(store, None, "a")
+    pipe = Pipe()
+    out = output(store, pipe, Cursor(store, "stdout"), as_json=as_json, buffered=buffered)
+    assert pipe.read(1) == [wanted]
+    commit(store, out, "a2")
+    out.close(TIMEOUT)
+    assert len(pipe.rest()) == 1
+
+
+RETAINED: dict[str, tuple[Callable[[Store], None], int]] = {
+    "standard output is behind": (lambda store: Cursor(store, "stdout").save(1), 3),
+    "another output is": (lambda store: store.advance_output("http", 1), 1),
+}
+
+
+@pytest.mark.parametrize("name", RETAINED)
+def test_retention_does_not_wait_for_standard_output(store: Store, name: str) -> None:
+    """A reader that is gone would fill the disk."""
+    begin, removed = RETAINED[name]
+    begin(store)
+    commit(store, None, "1", "2", "3")
+    assert store.retention(RetentionPolicy(max_age_ns=0), NOW + 100 * SECOND).removed == removed
+
+
+def test_off_and_on_again(store: Store) -> None:
+    """What came while it was off does not come."""
+    Cursor(store, "stdout")
+    commit(store, None, "1")
+    forget(store, "stdout")
+    forget(store, "stdout")
+    assert store.outputs() == {}
+    assert Cursor(store, "stdout").start == 1
