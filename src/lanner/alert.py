@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from lanner.config import Config
+from lanner.decode import whole
 from lanner.event import AuditEvent
 from lanner.fields.times import clock, iso_8601, rfc_3339
 from lanner.priority import Priority
@@ -100,17 +101,27 @@ class Alert:
     `time` is the event's own time in nanoseconds since 1970. What is rendered is kept: nothing may change behind that.
     """
 
-    __slots__ = ("_format", "_output", "_rendered", "_rule", "event")
+    __slots__ = ("_event", "_format", "_output", "_rendered", "_rule")
 
     def __init__(self, rule: AlertingRule, event: AuditEvent, format: AlertFormat) -> None:
         self._rule = rule
         self._format = format
         self._rendered: tuple[str, Mapping[str, FieldOutput]] | None = None
         self._output: str | None = None
-        self.event = event
+        self._event = event
 
     def __repr__(self) -> str:
         return f"<Alert {self.priority.label}: {self.rule}>"
+
+    @property
+    def event(self) -> AuditEvent:
+        """The event, with all its attributes."""
+        self._event = whole(self._event)
+        return self._event
+
+    def on(self, event: AuditEvent) -> Alert:
+        """The same alert on another event, as on the same one without what must not be seen."""
+        return Alert(self._rule, event, self._format)
 
     @property
     def rule(self) -> str:
@@ -134,11 +145,11 @@ class Alert:
 
     @property
     def time(self) -> int:
-        return self.event.time_ns
+        return self._event.time_ns
 
     def _render(self) -> tuple[str, Mapping[str, FieldOutput]]:
         if self._rendered is None:
-            self._rendered = self._rule.output.rendered(self.event)
+            self._rendered = self._rule.output.rendered(self._event)
         return self._rendered
 
     @property

@@ -398,7 +398,9 @@ class Service:
         """Have an internal alert committed as soon as the store takes it."""
         if alert is not None and len(self._owed) < MAX_OWED:
             alert.event.audit_id = f"{alert.rule} {source} {cluster} {alert.time}"
-            self._owed += [(cluster, record) for record in self._recorder.records([alert], cluster, Counter())]
+            self._owed += [
+                (cluster, record) for record in self._recorder.records(alert.event, [alert], cluster, Counter())
+            ]
 
     def _hint(self, now_ns: int) -> None:
         """Say once that no event has come, and where to look."""

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Meta, Raw, Struct, structs
@@ -33,8 +33,10 @@ from lanner.event import (
     MaybeText,
     Missing,
     ObjectRef,
+    Path,
     ResponseStatus,
     User,
+    event_type,
     is_time,
 )
 from lanner.jsontext.access import REFUSED, JSONText, as_text, elements, is_array, is_object, members, string_text
@@ -88,6 +90,9 @@ _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _MEMBERS = {name: name for name in ("items", *(field.encode_name for field in structs.fields(AuditEvent)))}
 
 
+UsualDecoder: TypeAlias = Callable[[bytes | Raw], AuditEvent | None]
+
+
 class Malformed(NamedTuple):
     """A piece of a body that is not an event: its bytes and, in words, where and why."""
 
@@ -118,7 +123,6 @@ def decode(body: bytes) -> Decoded:
     if len(body) < _LARGE or (b"EventList" not in body[:64] and _has_few_items(body)):
         event = _usual(body)
         if event is not None and event.kind == "Event":
-            event.raw = body.strip(_BLANKS)
             return Decoded([event], [])
     whole = Decoded([], [])
     for part in _Reader(body.strip(_BLANKS)).parts():
@@ -136,6 +140,32 @@ def decode_parts(body: bytes) -> Iterable[Decoded]:
     return (decode(body),) if len(body) < _LARGE else _Reader(body.strip(_BLANKS)).parts()
 
 
+def usual_decoder(paths: frozenset[Path] | None = None) -> UsualDecoder:
+    """What reads events if types and time are as the API server writes them; their `kind` may be anything.
+
+    It gives None for all others, which `decode` reads. `paths`: the attributes that are asked for, None for all; see
+    `event_type`.
+    """
+    read = msgspec.json.Decoder(AuditEvent if paths is None else event_type(paths)).decode
+
+    def usual(text: bytes | Raw) -> AuditEvent | None:
+        try:
+            event = read(text)
+            time = event.stage_timestamp
+            # What is_time begins with: a call costs too much here.
+            if time and ((time[4:20:3] == "--T::." and time[26:] == "Z" and _parse(time)) or is_time(time)):
+                event.place = text
+                return event
+        except (ValueError, RecursionError):
+            pass
+        return None
+
+    return usual
+
+
+_usual = usual_decoder()
+
+
 class UsualList:
     """The items of an EventList as the API server writes it: iterating gives its events in parts of USUAL_PART.
 
@@ -143,18 +173,19 @@ class UsualList:
     take a hundred times as long, where it needs the scanner or there are very many pieces that are no events.
     """
 
-    def __init__(self, items: list[Raw]) -> None:
+    def __init__(self, items: list[Raw], decoder: UsualDecoder) -> None:
         self._items = items
+        self._decoder = decoder
         self._next = 0
 
     def __iter__(self) -> Iterator[Decoded]:
+        decoder = self._decoder
         while items := self._items[self._next : self._next + USUAL_PART]:
             events = []
             for item in items:
-                event = _usual(item)
+                event = decoder(item)
                 if event is None:
                     return
-                event.place = item
                 events.append(event)
             self._next += len(items)
             yield Decoded(events, [])
@@ -171,26 +202,29 @@ class UsualList:
         yield reader.take_part()
 
 
-def usual_list(body: bytes) -> UsualList | None:
+def usual_list(body: bytes, decoder: UsualDecoder = _usual) -> UsualList | None:
     """The list that a body is, if an API server may have written it. Takes about a millisecond for a megabyte."""
     try:
         envelope = _decode_envelope(body) if _has_few_items(body) else None
     except (ValueError, RecursionError):
         return None
-    return UsualList(envelope.items) if envelope is not None and envelope.kind == "EventList" else None
+    return UsualList(envelope.items, decoder) if envelope is not None and envelope.kind == "EventList" else None
 
 
-def _usual(text: JSONText) -> AuditEvent | None:
-    """The event, if types and time are as the API server writes them; its kind may be anything."""
-    try:
-        event = _decode_event(text)
-        time = event.stage_timestamp
-        # What is_time begins with: a call costs too much here.
-        if time and ((time[4:20:3] == "--T::." and time[26:] == "Z" and _parse(time)) or is_time(time)):
-            return event
-    except (ValueError, RecursionError):
-        pass
-    return None
+def whole(event: AuditEvent) -> AuditEvent:
+    """The event with all its attributes."""
+    return event if type(event) is AuditEvent else reread(event, event.place)
+
+
+def reread(event: AuditEvent, text: bytes | Raw) -> AuditEvent:
+    """The event that a text says, an event of whatever kind; what it carries besides is that of `event`."""
+    found = _usual(text)
+    if found is None:
+        (found,) = decode(b'{"kind":"EventList","items":[%b]}' % bytes(text)).events
+    for counted in ("number", "start_ns"):
+        if counted in event.__dict__:
+            found.__dict__[counted] = event.__dict__[counted]
+    return found
 
 
 def decode_object(event: Any) -> AuditEvent:
@@ -390,7 +424,7 @@ class _Reader:
             time = event.timestamp
             name = "timestamp"
         if time is not MISSING and is_time(time):
-            event.raw = text
+            event.place = text
             self._part.events.append(event)
             return
         reason = f"no `{name}`" if time is MISSING else f"a `{name}` that is not a time: `{time[:64]}`"

@@ -11,18 +11,22 @@ decode.py: scalars as their JSON text, `null` as the text null, objects and arra
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from functools import cached_property
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, cast
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
 Missing: TypeAlias = UnsetType
 MISSING = UNSET
 """The value of a field that an event does not have. Falsy, equal only to itself."""
 
 MaybeText: TypeAlias = str | UnsetType
+
+Path: TypeAlias = tuple[str, ...]
+"""The way to an attribute: `("user", "username")`."""
 
 
 class User(Struct, frozen=True, gc=False):
@@ -58,18 +62,18 @@ class Surroundings:
     start_ns: int
     stage_timestamp: MaybeText
     timestamp: MaybeText
-    place: Raw
-    """Where the event stands in its body, if `raw` is not set: a copy of every text costs more than most rules."""
+    place: bytes | Raw
+    """The JSON text of the event where it stands, maybe with blanks around it: a copy costs more than most rules."""
 
     @cached_property
     def raw(self) -> bytes:
-        """The JSON text of the event."""
-        return bytes(self.place)
+        """The JSON text of the event, without blanks around it."""
+        return bytes(self.place).strip(b" \t\r\n")
 
     @property
     def size(self) -> int:
-        """The length of `raw`."""
-        return len(self.__dict__.get("raw") or self.place)
+        """How many bytes the event takes."""
+        return len(self.place)
 
     @cached_property
     def time_ns(self) -> int:
@@ -111,6 +115,34 @@ class AuditEvent(Struct, Surroundings, dict=True, rename="camel"):
     request_received_timestamp: MaybeText = MISSING
     stage_timestamp: MaybeText = MISSING
     timestamp: MaybeText = MISSING
+
+
+ALWAYS: frozenset[Path] = frozenset((("kind",), ("audit_id",), ("stage_timestamp",)))
+"""Attributes that tell whether a JSON object is an event, and which."""
+
+
+def event_type(paths: Iterable[Path]) -> type[AuditEvent]:
+    """A type with only the attributes at these paths, and those of ALWAYS, for decoding no more than is asked for.
+
+    It is no subclass: reading another attribute raises AttributeError.
+    """
+    parts: dict[str, set[str]] = {}
+    for name, *rest in {*paths, *ALWAYS}:
+        parts.setdefault(name, set()).update(rest)
+    fields = []
+    names = {}
+    for field in structs.fields(AuditEvent):
+        if field.name in parts:
+            names[field.name] = field.encode_name
+            inner = _part(field.type, parts[field.name]) if parts[field.name] else None
+            fields.append((field.name, field.type, field.default) if inner is None else (field.name, inner, inner()))
+    found = msgspec.defstruct("AskedEvent", fields, bases=(Surroundings,), dict=True, rename=names)
+    return cast("type[AuditEvent]", found)
+
+
+def _part(whole: type[Struct], names: set[str]) -> type[Struct]:
+    fields = [(field.name, field.type, field.default) for field in structs.fields(whole) if field.name in names]
+    return msgspec.defstruct(f"Asked{whole.__name__}", fields, frozen=True, gc=False)
 
 
 _TIME = re.compile(

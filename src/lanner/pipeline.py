@@ -20,7 +20,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import TypeVar
 
-from lanner.decode import Decoded, UsualList, decode_parts, usual_list
+from lanner.decode import Decoded, UsualDecoder, UsualList, decode_parts, usual_list
 from lanner.service.accounts import Accounts
 from lanner.service.evaluation import Evaluation, Evaluator
 from lanner.service.internal import InternalAlerts
@@ -138,7 +138,7 @@ class Pipeline:
     async def _evaluate_quickly(self, delivery: Delivery, evaluation: Evaluation) -> Iterable[Decoded] | None:
         """Evaluates what cannot keep the event loop for long; what that leaves over, None for nothing."""
         async with self._turn:
-            parts = _quickly_read(delivery)
+            parts = _quickly_read(delivery, self._evaluator.decoder)
             if parts is None:
                 return _read(delivery)
             for _ in self._evaluator.steps(parts, delivery.cluster, evaluation):
@@ -159,7 +159,7 @@ class Pipeline:
             if alert is not None:
                 # The same body sent again is the same alert, whenever it comes.
                 alert.event.audit_id = _digest(delivery.body).hex()
-                found.alerts += self._recorder.records([alert], delivery.cluster, found.rule_errors)
+                found.alerts += self._recorder.records(alert.event, [alert], delivery.cluster, found.rule_errors)
         position = delivery.position
         return Batch(
             source=source,
@@ -214,7 +214,7 @@ class SourceSink:
             raise Unavailable(str(error)) from error
 
 
-def _quickly_read(delivery: Delivery) -> Iterable[Decoded] | None:
+def _quickly_read(delivery: Delivery, decoder: UsualDecoder) -> Iterable[Decoded] | None:
     """What the delivery holds, if reading it cannot keep the event loop for long."""
     body = delivery.body
     if len(body) <= SMALL:
@@ -223,7 +223,7 @@ def _quickly_read(delivery: Delivery) -> Iterable[Decoded] | None:
         return None
     if delivery.lines:
         return _read(delivery) if max(map(len, body.split(b"\n"))) < SMALL * 16 else None
-    return usual_list(body)
+    return usual_list(body, decoder)
 
 
 def _read(delivery: Delivery) -> Iterable[Decoded]:

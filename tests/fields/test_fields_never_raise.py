@@ -190,5 +190,5 @@ def test_deep_nesting_anywhere(path: tuple[str | int, ...], nest: str) -> None:
 def test_raw_text_that_is_no_json() -> None:
     """An event made by hand with bodies that are no JSON still raises nothing."""
     event = AuditEvent(audit_id="a")
-    event.raw = b'{"a": [1'
+    event.place = b'{"a": [1'
     check(event)

@@ -7,7 +7,7 @@ from typing import Any
 
 from lanner.alert import Alert, AlertFormat
 from lanner.config import Config
-from lanner.decode import EventError, decode, decode_object
+from lanner.decode import MAX_ITEMS, EventError, decode, decode_object, usual_decoder
 from lanner.engine.ruleset import Ruleset
 from lanner.event import AuditEvent
 
@@ -33,12 +33,20 @@ class Engine:
         self._ruleset = ruleset
         self._match = ruleset.match  # looked up once, not for every event
         self._counts = ruleset.counts
+        self._decode = usual_decoder(ruleset.asks)
 
     def process(self, event: bytes | str | Mapping[str, Any] | AuditEvent) -> list[Alert]:
         """The alerts of one event, given as JSON text, as a mapping like json.loads makes, or decoded.
 
         Raises EventError, which says what is wrong, for anything that is not exactly one audit event.
         """
+        if isinstance(event, bytes) and len(event) < MAX_ITEMS:
+            usual = self._decode(event)
+            if usual is not None and usual.kind == "Event":
+                return self.evaluate(usual)
+        return self._process_any(event)
+
+    def _process_any(self, event: bytes | str | Mapping[str, Any] | AuditEvent) -> list[Alert]:
         match event:
             case AuditEvent():
                 return self.evaluate(event)
@@ -53,7 +61,10 @@ class Engine:
                 return self.evaluate(decode_object(event))
 
     def evaluate(self, event: AuditEvent) -> list[Alert]:
-        """The alerts of a decoded event, in the order of the rules; usually none."""
+        """The alerts of a decoded event, in the order of the rules; usually none.
+
+        The event needs the attributes that `ruleset.asks` for.
+        """
         self._number += 1
         if self._number == 1:
             self._start_ns = event.time_ns

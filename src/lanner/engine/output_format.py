@@ -15,7 +15,7 @@ that is one is taken, and the rest is text. A missing value prints as `<NA>`, al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TypeAlias
@@ -57,9 +57,11 @@ class ExtraField:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OutputFormat:
-    """A compiled output. `template` is the text it was made from; the rest is for this module."""
+    """A compiled output. `template` is the text it was made from, `asks` the fields it is made of; the rest is for this
+    module."""
 
     template: str
+    asks: frozenset[BoundField]
     _pattern: str = field(repr=False)
     _readers: tuple[Reader, ...] = field(repr=False)  # each once, whoever needs it
     _in_message: tuple[int, ...] = field(repr=False)
@@ -158,32 +160,34 @@ def compile_output(
         errors.append(
             _OutputError("the output is empty", template.span(0, 0), "say what happened: `%ka.user.name did %ka.verb`.")
         )
-    pattern, readers, named = _compile(template, catalog, errors)
+    asked: set[BoundField] = set()
+    pattern, readers, named = _compile(template, catalog, errors, asked)
     if skip_if_unknown and errors and errors[0].unknown:
         report.add(Code.UNKNOWN_FILTER, errors[0].message, errors[0].span, errors[0].help, context)
         return None
     fields = dict(named)
     for extra in extra_fields:
-        extra_pattern, extra_readers, extra_named = _compile(extra.format, catalog, errors)
+        extra_pattern, extra_readers, extra_named = _compile(extra.format, catalog, errors, asked)
         if extra.raw:
             fields[extra.name] = dict(extra_named).get(extra.name, _missing)
         else:
-            fields[extra.name] = _output_format(extra.format.value, extra_pattern, extra_readers, {}).render
+            fields[extra.name] = _output_format(extra.format.value, asked, extra_pattern, extra_readers, {}).render
     for error in errors[:MAX_ERRORS]:
         report.add(Code.ERR_COMPILE_OUTPUT, error.message, error.span, error.help, context)
     if errors:
         return None
-    return _output_format(text, pattern, readers, fields)
+    return _output_format(text, asked, pattern, readers, fields)
 
 
 def _output_format(
-    template: str, pattern: str, readers: Sequence[Reader], fields: Mapping[str, Reader]
+    template: str, asks: Iterable[BoundField], pattern: str, readers: Sequence[Reader], fields: Mapping[str, Reader]
 ) -> OutputFormat:
     places: dict[Reader, int] = {}
     for read in (*readers, *fields.values()):
         places.setdefault(read, len(places))
     in_fields = tuple((name, places[read]) for name, read in sorted(fields.items(), key=itemgetter(0)))
-    return OutputFormat(template, pattern, tuple(places), tuple(places[read] for read in readers), in_fields)
+    in_message = tuple(places[read] for read in readers)
+    return OutputFormat(template, frozenset(asks), pattern, tuple(places), in_message, in_fields)
 
 
 def append_to_output(
@@ -217,9 +221,10 @@ def _missing(event: AuditEvent) -> object:
 
 
 def _compile(
-    template: Text, catalog: Catalog, errors: list[_OutputError]
+    template: Text, catalog: Catalog, errors: list[_OutputError], asked: set[BoundField]
 ) -> tuple[str, tuple[Reader, ...], list[tuple[str, Reader]]]:
-    """(a pattern for the % operator, what fills it, the fields by their keys); what is wrong goes to `errors`."""
+    """(a pattern for the % operator, what fills it, the fields by their keys); what is wrong goes to `errors`, every
+    field to `asked`."""
     text = template.value
     position = 1 if text.startswith("*") else 0
     pattern: list[str] = []
@@ -245,7 +250,13 @@ def _compile(
             continue
         pattern.append("%s")
         readers.append(_fitted(read, width) if width else read)
-        named.extend(_fields_of(operand, catalog))
+        parts = [part for part in operands(Exists(operand, operand.span)) if isinstance(part, FieldRef)]
+        fields = [_bind(part, catalog) for part in parts]
+        named += [
+            (print_operand(part), field.definition.json or _field_reader(field))
+            for part, field in zip(parts, fields, strict=True)
+        ]
+        asked.update(fields)
 
 
 def _width(template: Text, percent: int, end: int) -> int:
@@ -344,11 +355,3 @@ def _text_reader(bound: BoundField) -> Reader:
         return MISSING if value is MISSING or isinstance(value, list) else definition.written(value)
 
     return written
-
-
-def _fields_of(operand: FieldRef | Call, catalog: Catalog) -> Iterator[tuple[str, Reader]]:
-    """The fields in a field or call, each with what reads its value for JSON."""
-    for part in operands(Exists(operand, operand.span)):
-        if isinstance(part, FieldRef):
-            bound = _bind(part, catalog)
-            yield print_operand(part), bound.definition.json or _field_reader(bound)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lanner.compiler import ir
 from lanner.compiler.optimize import optimize
-from lanner.engine.dispatch import Dispatch
+from lanner.engine.dispatch import FACTS, Dispatch
 from lanner.engine.output_format import OutputFormat
-from lanner.event import AuditEvent
-from lanner.fields.catalog import Catalog
+from lanner.event import AuditEvent, Path
+from lanner.fields.catalog import BoundField, Catalog
 from lanner.fields.generic import COUNTED
+from lanner.fields.reads import attributes_of
 from lanner.priority import Priority
 from lanner.rules.definitions import ResolvedRule
 
@@ -64,6 +65,8 @@ class Ruleset:
         self.first_only = first_only
         running = [(rule, optimize(rule.predicate, builder)) for rule in self.rules if rule.enabled]
         self.counts = any(_counts(predicate) for _, predicate in running)
+        self.asks = _asked(running)
+        """Attributes of events that conditions and outputs may read; None for all."""
         self._dispatch = Dispatch(running, builder, first_only)
         self.match = self._dispatch.match
 
@@ -86,3 +89,18 @@ class Ruleset:
 def _counts(predicate: ir.Predicate) -> bool:
     values = (value for test in ir.tests_of(predicate) for value in ir.values_of(test))
     return any(isinstance(value, ir.FieldValue) and value.field.definition.name in COUNTED for value in values)
+
+
+def _asked(rules: Iterable[tuple[CompiledRule, ir.Predicate]]) -> frozenset[Path] | None:
+    fields: set[BoundField] = set()
+    for rule, predicate in rules:
+        fields |= rule.output.asks
+        for test in ir.tests_of(predicate):
+            fields.update(value.field for value in ir.values_of(test) if isinstance(value, ir.FieldValue))
+    asked = set(FACTS)
+    for field in fields:
+        attributes = attributes_of(field)
+        if attributes is None:
+            return None
+        asked |= attributes
+    return frozenset(asked)

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from lanner.event import MISSING, AuditEvent, Missing
-from lanner.fields.nodes import Node, collect, request
+from lanner.fields.nodes import Node, opened, request
 from lanner.fields.paths import cut, texts
+from lanner.fields.usual import values
+from lanner.jsontext.access import as_text, element_texts
 
 HOST_PATH: Final = ("spec", "volumes", "hostPath", "path")
 
@@ -25,7 +27,7 @@ class Elements:
 
     def __call__(self, event: AuditEvent) -> list[str] | Missing:
         node = _descend(request(event), self.key_path)
-        return MISSING if node is None else texts([element.text for element in node.elements])
+        return MISSING if node is None else texts(element_texts(node.json))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,8 @@ class Present:
     index: int | None = None
 
     def __call__(self, event: AuditEvent) -> list[str] | Missing:
-        found = collect(request(event), self.key_path, self.index)
-        return texts([node.text for node in found or () if node is not None])
+        found = values(event, self.key_path, self.index)
+        return texts([as_text(value) for value in found or () if value is not MISSING])
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +51,12 @@ class Complete:
 
     def texts(self, event: AuditEvent) -> list[str]:
         """The values as written, empty if there are none or not all."""
-        values: list[str] = []
-        for node in collect(request(event), self.key_path, self.index) or ():
-            if node is None:
+        found: list[str] = []
+        for value in values(event, self.key_path, self.index) or ():
+            if value is MISSING:
                 return []
-            values.append(node.text)
-        return values
+            found.append(as_text(value))
+        return found
 
     def __call__(self, event: AuditEvent) -> list[str] | Missing:
         return texts(self.texts(event))
@@ -84,10 +86,10 @@ def repository(image: str) -> str:
 class FirstOf:
     """The first value of a list field."""
 
-    values: Complete | Repositories
+    several: Complete | Repositories
 
     def __call__(self, event: AuditEvent) -> str | Missing:
-        found = self.values(event)
+        found = self.several(event)
         return MISSING if found is MISSING else found[0]
 
 
@@ -103,12 +105,13 @@ class CommandLines:
 
     def __call__(self, event: AuditEvent) -> list[str] | Missing:
         lines: list[str] = []
-        for node in collect(request(event), self.key_path, self.index) or ():
-            if node is None:
+        for value in values(event, self.key_path, self.index) or ():
+            if value is MISSING:
                 continue
-            if not node.is_array or not all(word.is_string for word in node.elements):
+            words = Node(value)
+            if not words.is_array or not all(word.is_string for word in words.elements):
                 return MISSING
-            lines.append(" ".join([word.text for word in node.elements]))
+            lines.append(" ".join([word.text for word in words.elements]))
         return texts(lines)
 
 
@@ -121,15 +124,16 @@ class HostPorts:
 
     def __call__(self, event: AuditEvent) -> list[str] | Missing:
         found: list[str] = []
-        for ports in collect(request(event), self.key_path, self.index) or ():
-            if ports is None:
+        for value in values(event, self.key_path, self.index) or ():
+            if value is MISSING:
                 continue
+            ports = Node(value)
             if not ports.is_array:
                 return MISSING
             for port in ports.elements:
                 number = port.member("hostPort") or port.member("containerPort")
-                if number is not None:
-                    found.append(number.text)
+                if number is not MISSING:
+                    found.append(as_text(number))
         return texts(found)
 
 
@@ -146,10 +150,10 @@ class EffectiveIds:
 
     def __call__(self, event: AuditEvent) -> list[str] | Missing:
         spec = _descend(request(event), ("spec",))
-        containers = None if spec is None else collect(spec, (self.containers, ""), self.index)
-        if spec is None or containers is None:
+        if spec is None:
             return MISSING
-        if len(containers) == 1 and containers[0] is not None and not containers[0].is_object:
+        containers = opened(spec, (self.containers,), self.index)
+        if containers is None or (len(containers) == 1 and containers[0] is not None and not containers[0].is_object):
             return MISSING
         pod = _id(spec, self.key)
         default = "0" if pod is None else pod
@@ -159,8 +163,9 @@ class EffectiveIds:
 
 def _id(owner: Node, key: str) -> str | None:
     """The id in the security context of a pod or container; null there is as good as none."""
-    node = _descend(owner, ("securityContext", key))
-    return None if node is None or node.is_literal(b"null") else node.text
+    context = owner.child("securityContext")
+    value = MISSING if context is None else context.member(key)
+    return None if value is MISSING or bytes(value) == b"null" else as_text(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +176,8 @@ class Flattened:
     index: int | None = None
 
     def __call__(self, event: AuditEvent) -> list[str] | Missing:
-        found = collect(request(event), self.key_path, self.index)
-        return texts([element.text for node in found or () if node is not None for element in node.elements])
+        found = values(event, self.key_path, self.index)
+        return texts([text for value in found or () if value is not MISSING for text in element_texts(value)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +187,10 @@ class AnyTrue:
     key_path: tuple[str, ...]
 
     def __call__(self, event: AuditEvent) -> str | Missing:
-        found = collect(request(event), self.key_path)
+        found = values(event, self.key_path)
         if found is None:
             return MISSING
-        return "true" if any(node is not None and node.is_literal(b"true") for node in found) else "false"
+        return "true" if any(value is not MISSING and bytes(value) == b"true" for value in found) else "false"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +203,10 @@ class MountsHostPath:
     argument: str
 
     def __call__(self, event: AuditEvent) -> str | Missing:
-        found = collect(request(event), HOST_PATH)
+        found = values(event, HOST_PATH)
         if found is None:
             return MISSING
-        paths = [node.text for node in found if node is not None]
+        paths = [as_text(value) for value in found if value is not MISSING]
         if self.argument.endswith("*"):
             beginning = self.argument[:-1]
             matched = any(path.startswith(beginning) for path in paths)
@@ -217,8 +222,8 @@ class VolumeTypes:
     index: int | None = None
 
     def __call__(self, event: AuditEvent) -> list[str] | Missing:
-        found = collect(request(event), ("spec", "volumes", ""), self.index)
-        return texts([key for node in found or () if node is not None for key in node.keys if key != "name"])
+        volumes = opened(request(event), ("spec", "volumes"), self.index) or ()
+        return texts([key for volume in volumes if volume is not None for key in volume.members if key != "name"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,12 +237,12 @@ class SubjectNames:
         found: list[str] = []
         for subject in _subjects(event):
             kind, name = subject.member("kind"), subject.member("name")
-            if kind is None or name is None or kind.text != self.kind:
+            if kind is MISSING or name is MISSING or as_text(kind) != self.kind:
                 continue
             if not self.namespaced:
-                found.append(name.text)
-            elif (namespace := subject.member("namespace")) is not None:
-                found.append(f"{namespace.text}:{name.text}")
+                found.append(as_text(name))
+            elif (namespace := subject.member("namespace")) is not MISSING:
+                found.append(f"{as_text(namespace)}:{as_text(name)}")
         return texts(found)
 
 
@@ -249,7 +254,7 @@ class HasSubject:
 
     def __call__(self, event: AuditEvent) -> str | Missing:
         names = (subject.member("name") for subject in _subjects(event))
-        return "true" if any(name is not None and cut(name.text) == self.name for name in names) else "false"
+        return "true" if any(name is not MISSING and cut(as_text(name)) == self.name for name in names) else "false"
 
 
 def _subjects(event: AuditEvent) -> list[Node]:
@@ -261,5 +266,5 @@ def _descend(node: Node | None, keys: tuple[str, ...]) -> Node | None:
     for key in keys:
         if node is None:
             return None
-        node = node.member(key)
+        node = node.child(key)
     return node

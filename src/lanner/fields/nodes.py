@@ -1,16 +1,16 @@
 """JSON text as a tree that is decoded only where somebody looks, and at most once per event.
 
 In: the texts that an event carries (`raw`, `request_object`, `response_object`). Out: `Node`s. A node decodes its own
-level when first asked for a member or an element and keeps what it found; the levels below stay text. Depth costs
-nothing: nothing here recurses.
+level when first asked for a member or an element and keeps what it found; the levels below stay text, and a value that
+nobody looks into never becomes a node. Depth costs nothing: nothing here recurses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple, cast
+from collections.abc import Mapping
+from typing import NamedTuple
 
-from lanner.event import MISSING, AuditEvent
+from lanner.event import MISSING, AuditEvent, Missing
 from lanner.jsontext.access import JSONError, JSONText, as_text, elements, is_array, is_object, is_string, members
 
 DEEPEST_ARRAYS = 16
@@ -27,23 +27,39 @@ class Token(NamedTuple):
 class Node:
     """One JSON value. Whatever its text holds, no method raises."""
 
-    __slots__ = ("_elements", "_members", "is_array", "json")
+    __slots__ = ("_children", "_elements", "_members", "is_array", "json")
 
     def __init__(self, json: JSONText) -> None:
         self.json = json
         self.is_array = is_array(json)
-        self._members: dict[str, JSONText | Node] | None = None
+        self._members: Mapping[str, JSONText] | None = None
+        self._children: dict[str, Node] | None = None
         self._elements: list[Node] | None = None
 
-    def member(self, key: str) -> Node | None:
-        """The value of that key; None where there is none or the value is not an object."""
+    @property
+    def members(self) -> Mapping[str, JSONText]:
+        """The texts of an object's values by key, in order; nothing for other values."""
+        if self._members is None:
+            self._members = self._read_members()
+        return self._members
+
+    def member(self, key: str) -> JSONText | Missing:
+        """The text of that key's value; MISSING where there is none or the value is not an object."""
         table = self._members
         if table is None:
             table = self._members = self._read_members()
-        found = table.get(key)
-        if found is None or isinstance(found, Node):
-            return found
-        node = table[key] = Node(found)
+        return table.get(key, MISSING)
+
+    def child(self, key: str) -> Node | None:
+        """That key's value, to be looked into; None where there is none or the value is not an object."""
+        children = self._children
+        if children is None:
+            children = self._children = {}
+        node = children.get(key)
+        if node is None:
+            json = self.member(key)
+            if json is not MISSING:
+                node = children[key] = Node(json)
         return node
 
     def at(self, token: Token) -> Node | None:
@@ -51,14 +67,7 @@ class Node:
         if token.position is not None and self.is_array:
             items = self.elements
             return items[token.position] if token.position < len(items) else None
-        return self.member(token.key)
-
-    @property
-    def keys(self) -> Iterable[str]:
-        """The keys of an object, in order; nothing for other values."""
-        if self._members is None:
-            self._members = self._read_members()
-        return self._members.keys()
+        return self.child(token.key)
 
     @property
     def elements(self) -> list[Node]:
@@ -75,25 +84,16 @@ class Node:
     def is_string(self) -> bool:
         return is_string(self.json)
 
-    def is_literal(self, word: bytes) -> bool:
-        """Whether the value is that JSON literal: `true`, `false` or `null`."""
-        return memoryview(self.json)[: len(word) + 1] == word
-
     @property
     def text(self) -> str:
         """What rules see of the value, not cut at NUL: strings bare, everything else as compact JSON."""
-        try:
-            return as_text(self.json)
-        except JSONError:
-            return bytes(self.json).decode("utf-8", "replace")
+        return as_text(self.json)
 
-    def _read_members(self) -> dict[str, JSONText | Node]:
+    def _read_members(self) -> Mapping[str, JSONText]:
         try:
-            table = members(self.json)
+            return {} if self.is_array else members(self.json) or {}
         except JSONError:
-            table = None
-        # Nobody else holds the table: it may take the nodes made from its texts.
-        return {} if table is None else cast("dict[str, JSONText | Node]", table)
+            return {}
 
     def _read_elements(self) -> list[Node]:
         try:
@@ -106,8 +106,8 @@ def document(event: AuditEvent) -> Node | None:
     """The whole event."""
     state = event.__dict__
     node: Node | None = state.get("document_node")
-    if node is None and "raw" in state:
-        node = state["document_node"] = Node(event.raw)
+    if node is None and "place" in state:
+        node = state["document_node"] = Node(event.place)
     return node
 
 
@@ -129,55 +129,77 @@ def response(event: AuditEvent) -> Node | None:
     return node
 
 
-def collect(root: Node | None, keys: tuple[str, ...], index: int | None = None) -> list[Node | None] | None:
-    """The values at a path that leads through arrays.
+def collect(root: Node | None, keys: tuple[str, ...], index: int | None = None) -> list[JSONText | Missing] | None:
+    """The texts of the values at a path that leads through arrays.
 
     Without an index, an array met before the last key stands for all its elements, those of arrays in it included,
-    and each element that lacks the rest of the path counts as None; with an index, it stands for that element. An empty
-    key asks for the value itself, which only opens an array. None: not even one value can be there, because a key is
-    missing before any array, or the index lies behind an array's end.
+    and an element that lacks the rest of the path counts as MISSING; with an index, it stands for that element. An
+    empty last key asks for the values before it, of which only arrays are opened. None: not even one value can be
+    there, because a key is missing before any array, or the index lies behind an array's end.
     """
+    owners = _reach(root, keys[:-1], index)
+    if owners is None:
+        return None
+    last = keys[-1]
+    if isinstance(owners, Node):
+        value = owners.member(last) if last else owners.json
+        return None if value is MISSING else [value]
+    if last:
+        return [MISSING if owner is None else owner.member(last) for owner in owners]
+    return [MISSING if owner is None else owner.json for owner in owners]
+
+
+def opened(root: Node | None, keys: tuple[str, ...], index: int | None = None) -> list[Node | None] | None:
+    """What `collect` gives for those keys and an empty one, to be looked into."""
+    found = _reach(root, keys, index)
+    return [found] if isinstance(found, Node) else found
+
+
+def _reach(root: Node | None, keys: tuple[str, ...], index: int | None) -> Node | list[Node | None] | None:
+    """A single node where no array was met or the index has picked one element of each."""
     if index is not None:
-        return _collect_one(root, keys, index)
+        return _reach_one(root, keys, index)
     node = root
     for depth, key in enumerate(keys):
         if node is None:
             return None
         if node.is_array:
-            return _collect_all(node, keys[depth:])
-        if key:
-            node = node.member(key)
-    return None if node is None else [node]
+            return _reach_all(node, keys[depth:])
+        node = node.child(key)
+    return _reach_all(node, ()) if node is not None and node.is_array else node
 
 
-def _collect_all(array: Node, keys: tuple[str, ...]) -> list[Node | None]:
-    found: list[Node | None] = [array]
+def _reach_all(array: Node, keys: tuple[str, ...]) -> list[Node | None]:
+    found = _open_arrays([array])
     for key in keys:
-        found = _open_arrays(found)
-        if key:
-            found = [None if node is None else node.member(key) for node in found]
+        found = _open_arrays([None if node is None else node.child(key) for node in found])
     return found
 
 
-def _collect_one(root: Node | None, keys: tuple[str, ...], index: int) -> list[Node | None] | None:
-    node = root
+def _reach_one(root: Node | None, keys: tuple[str, ...], index: int) -> Node | None:
+    node = _pick(root, index)
     for key in keys:
         if node is None:
             return None
-        if node.is_array:
-            items = node.elements
-            if index >= len(items):
-                return None
-            node = items[index]
-        if key:
-            node = node.member(key)
-    return None if node is None else [node]
+        node = _pick(node.child(key), index)
+    return node
+
+
+def _pick(node: Node | None, index: int) -> Node | None:
+    """Of an array that element, if it is there; any other value itself."""
+    if node is None or not node.is_array:
+        return node
+    items = node.elements
+    return items[index] if index < len(items) else None
 
 
 def _open_arrays(nodes: list[Node | None]) -> list[Node | None]:
     """Each array replaced by its elements, and arrays among those by theirs; in order."""
     for _ in range(DEEPEST_ARRAYS):
-        if not any(node.is_array for node in nodes if node is not None):
+        for node in nodes:
+            if node is not None and node.is_array:
+                break
+        else:
             return nodes
         opened: list[Node | None] = []
         for node in nodes:

@@ -14,6 +14,8 @@ from typing import Any
 from lanner.event import MISSING, AuditEvent, Missing
 from lanner.fields.catalog import Getter
 from lanner.fields.nodes import Node, Token, document, request, response
+from lanner.fields.usual import SINGLE, value
+from lanner.jsontext.access import as_text
 
 
 def cut(text: str) -> str:
@@ -24,7 +26,9 @@ def cut(text: str) -> str:
 
 def texts(values: list[str]) -> list[str] | Missing:
     """The value of a list field: every text cut at NUL, and no texts at all is a missing value."""
-    return [cut(value) for value in values] if values else MISSING
+    if not values:
+        return MISSING
+    return [cut(value) for value in values] if "\0" in "".join(values) else values
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,20 @@ class Pointer:
         return MISSING if node is None else cut(node.text)
 
 
+@dataclass(frozen=True, slots=True)
+class RequestValue:
+    """A value of the request body at a place of the usual form (see usual.py); `pointer` reads any other body."""
+
+    keys: tuple[str, ...]
+    pointer: Pointer
+
+    def __call__(self, event: AuditEvent) -> str | Missing:
+        found = value(event, self.keys)
+        if found is None:
+            return self.pointer(event)
+        return MISSING if found is MISSING else cut(as_text(found))
+
+
 _TYPED: dict[tuple[str, ...], Getter] = {
     ("kind",): Attribute(("kind",)),
     ("apiVersion",): Attribute(("api_version",)),
@@ -137,7 +155,8 @@ def pointer(text: str) -> Getter:
         case (Token("annotations"), Token(key, None)):
             return Annotation(key)
         case (Token("requestObject"), *rest):
-            return Pointer(request, tuple(rest))
+            below = Pointer(request, tuple(rest))
+            return RequestValue(keys[1:], below) if keys[1:] in SINGLE else below
         case (Token("responseObject"), *rest):
             return Pointer(response, tuple(rest))
         case tokens:

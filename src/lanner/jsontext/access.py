@@ -27,10 +27,15 @@ REFUSED = (DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for texts that the scanner may still read."""
 
 _BLANKS = b" \t\r\n"
+_BLANK_CHARACTERS = _BLANKS.decode()
+_LAST_BLANK = max(_BLANKS)
+_CONTAINERS = b"{["
+_OPENINGS = ("{", "[")
 _OBJECT, _ARRAY, _STRING = b'{["'
 
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_elements = msgspec.json.Decoder(list[Raw]).decode
+_decode_strings = msgspec.json.Decoder(list[str]).decode
 _decode_string = msgspec.json.Decoder(str).decode
 _format = msgspec.json.format
 
@@ -98,30 +103,47 @@ def elements(text: JSONText) -> Sequence[JSONText] | None:
     return found
 
 
+def element_texts(text: JSONText) -> list[str]:
+    """What `as_text` says of each element of an array; nothing for other values."""
+    try:
+        return _decode_strings(text)
+    except REFUSED:
+        pass
+    try:
+        return [as_text(element) for element in elements(text) or ()]
+    except JSONError:
+        return []
+
+
 def as_text(text: JSONText) -> str:
     """What a rule sees of a JSON value: a string without quotes and escapes, anything else as compact JSON.
 
-    Not cut at a NUL character. Raises JSONError for a string, object or array that is not JSON.
+    Not cut at a NUL character. A text that is not JSON comes back as it is; none that these functions hand out is.
     """
-    data = bytes(text).strip(_BLANKS)
-    if data[:1] == b'"':
-        return string_text(data)
-    if data[:1] in (b"{", b"["):
-        data = compact(data)
-    return data.decode("utf-8", "replace")
+    shown = str(text, "utf-8", "replace").strip(_BLANK_CHARACTERS)
+    opening = shown[:1]
+    try:
+        if opening == '"':
+            return string_text(text)
+        if opening in _OPENINGS and _has_blanks(shown) and not _is_compact(text):
+            return compact(text).decode("utf-8", "replace")
+    except JSONError:
+        pass
+    return shown
 
 
-def string_text(text: bytes) -> str:
-    """The characters of a JSON string (quotes included in `text`, no blanks around). Raises JSONError."""
+def string_text(text: JSONText) -> str:
+    """The characters of a JSON string. Raises JSONError."""
     try:
         return _decode_string(text)
     except REFUSED:
         pass
+    data = bytes(text).strip(_BLANKS)
     try:
-        validate(text)
+        validate(data)
     except ScanError as error:
         raise JSONError(error) from None
-    return _unescape(_unescaped, text[1:-1].decode("utf-8", "replace"))
+    return _unescape(_unescaped, data[1:-1].decode("utf-8", "replace"))
 
 
 def compact(text: JSONText) -> bytes:
@@ -136,6 +158,25 @@ def compact(text: JSONText) -> bytes:
     except ScanError as error:
         raise JSONError(error) from None
     return b"".join(_tokens(data))
+
+
+def _has_blanks(shown: str) -> bool:
+    return " " in shown or "\n" in shown or "\t" in shown or "\r" in shown
+
+
+def _is_compact(text: JSONText) -> bool:
+    """Whether no blank stands outside strings; True is sure, False is not. Half the work of `compact`.
+
+    The least that an object takes is the sum of its values, and of its keys if none has escapes or comes twice. One
+    that takes no more has no room for blanks, except inside of values. Raises JSONError.
+    """
+    size = 1
+    for key, value in (members(text) or {}).items():
+        view = memoryview(value)
+        if view[0] in _CONTAINERS:
+            return False
+        size += len(key) + view.nbytes + len('"":,')
+    return size == memoryview(text).nbytes
 
 
 def is_object(text: JSONText) -> bool:
@@ -154,10 +195,10 @@ def is_string(text: JSONText) -> bool:
 
 
 def _first_byte(text: JSONText) -> int | None:
-    for byte in memoryview(text):
-        if byte not in _BLANKS:
-            return byte
-    return None
+    view = memoryview(text)
+    if view and view[0] > _LAST_BLANK:
+        return view[0]
+    return next((byte for byte in view if byte not in _BLANKS), None)
 
 
 def _unescaped(match: re.Match[str]) -> str:

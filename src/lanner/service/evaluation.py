@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from lanner.alert import Alert, AlertFormat
 from lanner.compiler.evaluate import holds
-from lanner.decode import Decoded, Malformed
+from lanner.decode import Decoded, Malformed, usual_decoder
 from lanner.engine.engine import Engine
-from lanner.event import AuditEvent, parse_time
+from lanner.event import AuditEvent, Path, parse_time
 from lanner.service.internal import InternalAlerts
-from lanner.service.records import Recorder
+from lanner.service.records import RECORDED, Recorder
 from lanner.service.redaction import Redactor
 from lanner.store.records import AlertRecord, MalformedRecord
 
@@ -29,6 +29,7 @@ MAX_MALFORMED_BYTES = 65_536
 """Bytes that are kept of a malformed piece."""
 
 USUAL_TIME = len("2026-01-02T03:04:05.000000Z")
+ANNOTATIONS: Path = ("annotations",)
 TRUNCATED = "audit.k8s.io/truncated"
 
 
@@ -65,6 +66,9 @@ class Evaluator:
         self._internal = internal
         self._recorder = recorder
         self._redactor = redactor
+        asked = engine.ruleset.asks
+        self.decoder = usual_decoder(None if asked is None else asked | RECORDED | {ANNOTATIONS})
+        """Reads of events what rules ask for, and what this looks at itself."""
 
     def steps(self, texts: Iterable[Decoded], cluster: str, evaluation: Evaluation) -> Iterator[None]:
         """Fill in the evaluation of what texts hold. Yields between pieces of work; done when it ends."""
@@ -111,7 +115,7 @@ class Evaluator:
         evaluation.matched += 1
         for alert in alerts:
             evaluation.rule_matches[alert.rule] += 1
-        evaluation.alerts += self._recorder.records(alerts, cluster, evaluation.rule_errors)
+        evaluation.alerts += self._recorder.records(event, alerts, cluster, evaluation.rule_errors)
 
     def _remarkable(self, event: AuditEvent, cluster: str, evaluation: Evaluation) -> None:
         """Tell of an event that is oversize or truncated."""
@@ -123,7 +127,7 @@ class Evaluator:
             evaluation.truncated += 1
             own.append(self._internal.truncated(event))
         raised = [alert for alert in own if alert is not None]
-        evaluation.alerts += self._recorder.records(raised, cluster, evaluation.rule_errors)
+        evaluation.alerts += self._recorder.records(event, raised, cluster, evaluation.rule_errors)
 
     def _one_by_one(self, event: AuditEvent, evaluation: Evaluation) -> list[Alert]:
         """The alerts of an event that some rule cannot be evaluated on: every rule alone, so that only that one is

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from lanner.alert import Alert, AlertFormat, FieldOutput, to_json
-from lanner.event import MISSING, AuditEvent, MaybeText
+from lanner.event import MISSING, AuditEvent, MaybeText, Path
 from lanner.fields.times import rfc_3339
 from lanner.priority import Priority
 from lanner.service.redaction import Redactor, without_bodies
@@ -20,6 +20,21 @@ from lanner.store.records import AlertRecord, EventIdentity
 
 INTERNAL = "internal"
 """The source of alerts that Lanner raises about itself."""
+
+
+RECORDED: frozenset[Path] = frozenset(
+    (
+        ("stage",),
+        ("verb",),
+        ("user", "username"),
+        ("object_ref", "namespace"),
+        ("object_ref", "resource"),
+        ("object_ref", "subresource"),
+        ("object_ref", "name"),
+        ("request_received_timestamp",),
+    )
+)
+"""Attributes of an event that records are made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,33 +67,40 @@ class Recorder:
         self._format = format
         self._kept_event = kept_event
 
-    def records(self, alerts: Iterable[Alert], cluster: str, errors: Counter[str]) -> list[AlertRecord]:
-        """The records of alerts on one event. An output that fails to render is counted in `errors` by rule."""
-        made: list[AlertRecord] = []
-        redacted: AuditEvent | None = None
-        for alert in alerts:
-            if redacted is None:
-                original = alert.event
-                redacted = self._redactor.event(original)
-                kept = redacted.raw
-                if len(kept) > self._kept_event:
-                    kept = without_bodies(kept)[: self._kept_event]
-                identity = EventIdentity(
-                    cluster,
-                    _digest(original.raw) if original.audit_id is MISSING else original.audit_id,
-                    text(redacted.stage),
-                    text(redacted.request_received_timestamp),
-                    text(redacted.stage_timestamp),
-                )
-                event_id = identity.event_id()
-            alert.event = redacted
-            made.append(self._record(alert, identity.alert_id(alert.rule), event_id, kept, cluster, errors))
-        return made
+    def records(
+        self, event: AuditEvent, alerts: Iterable[Alert], cluster: str, errors: Counter[str]
+    ) -> list[AlertRecord]:
+        """The records of alerts on one event, which needs the attributes of RECORDED and of the alerts' outputs.
+
+        An output that fails to render is counted in `errors` by rule.
+        """
+        redacted = self._redactor.event(event)
+        kept = redacted.raw
+        if len(kept) > self._kept_event:
+            kept = without_bodies(kept)[: self._kept_event]
+        identity = EventIdentity(
+            cluster,
+            _digest(event.raw) if event.audit_id is MISSING else event.audit_id,
+            text(redacted.stage),
+            text(redacted.request_received_timestamp),
+            text(redacted.stage_timestamp),
+        )
+        event_id = identity.event_id()
+        return [
+            self._record(alert.on(redacted), redacted, identity.alert_id(alert.rule), event_id, kept, cluster, errors)
+            for alert in alerts
+        ]
 
     def _record(
-        self, alert: Alert, identifier: str, event_id: str, kept: bytes, cluster: str, errors: Counter[str]
+        self,
+        alert: Alert,
+        event: AuditEvent,
+        identifier: str,
+        event_id: str,
+        kept: bytes,
+        cluster: str,
+        errors: Counter[str],
     ) -> AlertRecord:
-        event = alert.event
         try:
             output, document = alert.to_text(), alert.document(identifier, cluster)
         except Exception:
@@ -116,7 +138,7 @@ def _unrendered(alert: Alert) -> StandIn:
 def moment(time_ns: int) -> AuditEvent:
     """An event that is nothing but a time, for alerts that no event raised."""
     event = AuditEvent(stage_timestamp=rfc_3339(time_ns))
-    event.raw = b""
+    event.place = b""
     return event
 
 

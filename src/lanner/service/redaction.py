@@ -12,7 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from lanner.config.service import Redaction
-from lanner.decode import decode
+from lanner.decode import reread
 from lanner.event import MISSING, AuditEvent
 from lanner.jsontext.access import JSONError, JSONText, elements, members
 
@@ -48,11 +48,7 @@ class Redactor:
         raw = redact(event.raw, pointers)
         if raw is event.raw:
             return event
-        (redacted,) = decode(b'{"kind":"EventList","items":[%b]}' % raw).events
-        for counted in ("number", "start_ns"):
-            if hasattr(event, counted):
-                setattr(redacted, counted, getattr(event, counted))
-        return redacted
+        return reread(event, raw)
 
     def piece(self, raw: bytes) -> bytes:
         """The same for what is no event: it does not say what it is about, so everything is looked for."""
