@@ -31,6 +31,7 @@ ORDER = (
     "testing",
     "store",
     "sources",
+    "replay",
     "service",
     "server",
     "pipeline",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import os
+import re
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -179,3 +181,116 @@ def test_no_rules_file_is_an_error(lanner: Lanner, events_file: Path, tmp_path: 
     result = lanner("replay", "-o", "rules_files[]=gone.yaml", events_file)
     assert (result.code, result.stdout) == (1, "")
     assert "Error: no rules file of the configuration exists\n" in result.stderr
+
+
+QUIET = lines(event("quiet", "get")) * 20_000  # more than is evaluated before worker processes start
+MIXED = lines(*(event(f"n{number}", "get" if number % 8 else "create", number) for number in range(4000))) * 3
+
+
+def children(run: subprocess.Popen[bytes]) -> list[int]:
+    """The processes that a process started."""
+    return [int(child) for child in Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()]
+
+
+@pytest.fixture
+def working(process: Process, rules_file: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A replay that has two worker processes and waits for more input."""
+    with process("replay", "-r", rules_file, "--jobs", "2", "-") as run:
+        assert run.stdin is not None
+        assert run.stdout is not None
+        run.stdin.write(QUIET + lines(event("marker")))
+        run.stdin.flush()
+        assert run.stdout.readline().endswith(b"name=marker)\n")
+        assert len(children(run)) == 2
+        yield run
+
+
+def outcome(run: subprocess.Popen[bytes], given: bytes = b"") -> tuple[int, bytes, list[bytes]]:
+    """How a run ended: exit code, standard output, and the lines on standard error without the time it took."""
+    stdout, stderr = run.communicate(given)
+    return run.returncode, stdout, re.sub(rb" in [0-9.]+ s \([0-9,]+ events/s\)", b"", stderr).splitlines()
+
+
+def test_the_output_is_the_same_for_any_number_of_processes(process: Process, rules_file: Path, tmp_path: Path) -> None:
+    """Alerts, counts, places and exit code, over files of all kinds, some of which cannot be read to their ends."""
+    large = (MIXED + b"{broken\n\n\n[7]\n" + MIXED)[:-1]
+    listed = json.dumps({"kind": "EventList", "items": [event(f"i{number}") for number in range(9000)]}, indent=1)
+    contents = {
+        "a": large,
+        "cut.gz": gzip.compress(MIXED, 1)[:-20_000],
+        "document": listed.encode(),
+        "short": lines(event("short"), "{odd"),
+        "z.zst": zstandard.compress(large),
+    }
+    files = [tmp_path / name for name in (*contents, "gone")]
+    for path, content in zip(files, contents.values(), strict=False):
+        path.write_bytes(content)
+    options = ["-o", "rule_matching=first", "--json", "-r", rules_file, "-r", tmp_path / "gone.yaml"]
+    one, *others = (outcome(process("replay", *options, "--jobs", jobs, *files)) for jobs in (1, 2, 5))
+    code, alerts, told = one
+    assert code == 1
+    assert len(alerts.splitlines()) > 4 * 1500 + 9000
+    assert f"           {files[0]}:12001: not JSON".encode() in b"\n".join(told)
+    assert f"           {files[0]}:12004: item 1: not an event".encode() in b"\n".join(told)
+    for other in others:
+        assert other == one
+
+
+def test_short_inputs_need_no_process(process: Process, rules_file: Path) -> None:
+    """As long as little came, it is evaluated where it is read."""
+    with process("replay", "-r", rules_file, "--jobs", "2", "-") as run:
+        assert run.stdin is not None
+        assert run.stdout is not None
+        run.stdin.write(lines(event("marker")))
+        run.stdin.flush()
+        run.stdout.readline()
+        assert children(run) == []
+
+
+def test_events_are_counted_over_the_whole_input(process: Process, rules_file: Path, tmp_path: Path) -> None:
+    """Fields that count events are exact, whatever --jobs says."""
+    rules_file.write_text(rules_file.read_text().replace("name=%ka.target.name", "%evt.num"))
+    events = tmp_path / "events"
+    events.write_bytes(lines(event()) * 20_000)
+    _, stdout, _ = outcome(process("replay", "-r", rules_file, "--jobs", "2", events))
+    numbers = [int(line.rpartition(b" ")[2].rstrip(b")")) for line in stdout.splitlines()]
+    assert numbers == list(range(1, 20_001))
+
+
+def test_a_worker_that_is_killed_ends_the_run(working: subprocess.Popen[bytes]) -> None:
+    """With a message, exit code 1, and a summary of what was evaluated."""
+    os.kill(children(working)[0], signal.SIGKILL)
+    code, stdout, stderr = outcome(working, QUIET)
+    assert (code, stdout) == (1, b"")
+    assert stderr[0] == b"20,001 events, 1 alert, 0 malformed"
+    assert stderr[-1].startswith(b"Error: a worker process was ended from outside")
+    assert not any(b"Traceback" in line for line in stderr)
+
+
+def test_an_interrupt_ends_all_processes(working: subprocess.Popen[bytes]) -> None:
+    """A terminal interrupts all of them at once; the summary comes as from one."""
+    for pid in itertools.chain(children(working), [working.pid]):
+        os.kill(pid, signal.SIGINT)
+    code, stdout, stderr = outcome(working)
+    assert (code, stdout, stderr[0]) == (130, b"", b"20,001 events, 1 alert, 0 malformed")
+    assert not any(b"Traceback" in line for line in stderr)
+
+
+def test_workers_end_with_the_process_that_started_them(working: subprocess.Popen[bytes]) -> None:
+    """Also if it is killed. Standard output ends when the last process that holds it does."""
+    working.kill()
+    assert working.stdout is not None
+    assert working.stdout.read() == b""
+
+
+def test_a_reader_that_goes_away_ends_all_processes(process: Process, rules_file: Path, tmp_path: Path) -> None:
+    """`lanner replay | head` says nothing."""
+    events = tmp_path / "events"
+    events.write_bytes(QUIET + MIXED * 2)
+    with process("replay", "-r", rules_file, "--jobs", "2", events) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        run.stdout.readline()
+        run.stdout.close()
+        assert run.stderr.read() == b""
+    assert run.returncode == 141

@@ -33,7 +33,7 @@ COMMANDS: dict[str, _Entry] = {
     "check": _Entry("lanner.cli.check", "Check rules files and configuration files."),
     "fields": _Entry("lanner.cli.fields", "List the fields that conditions and outputs can use."),
     "rules": _Entry("lanner.cli.rules", "List rules, or describe one of them."),
-    "debug": _Entry("lanner.cli.debug", "Print the Python source that rules become for events of one shape."),
+    "debug": _Entry("lanner.cli.debug", "Print the Python source that the rules become for events of one shape."),
 }
 
 

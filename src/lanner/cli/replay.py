@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 import click
 
@@ -14,11 +15,17 @@ from lanner.cli.loading import load, read_config
 from lanner.cli.options import config_options, rules_option
 from lanner.cli.table import printable
 from lanner.cli.tally import Tally
-from lanner.decode import decode
 from lanner.engine.engine import Engine
+from lanner.replay.evaluation import Counts, depends_on_order, evaluate
+from lanner.replay.workers import BLOCK, WorkerError, Workers
 from lanner.sources.files import Input, InputError, expand
 
 INTERRUPTED = 130
+
+FEW = 4 * BLOCK
+"""Bytes of events that are evaluated before worker processes start. They take less time than the processes would, and
+the rules learn the usual kinds of requests once instead of once in every process.
+"""
 
 
 @click.command(name="replay", epilog="Example: lanner replay -r my_rules.yaml --json audit.log audit-*.log.gz")
@@ -26,44 +33,72 @@ INTERRUPTED = 130
 @rules_option
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="Alerts as JSON lines; the same as -o json_output=true.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Worker processes for long inputs; by default as many as there are cores to use. The output is the same for "
+    "any number. Rules that use evt.num or evt.reltime run in one process.",
+)
 def command(
     events: tuple[str, ...],
     rules: tuple[Path, ...],
     config_path: Path | None,
     overrides: tuple[str, ...],
     as_json: bool,
+    jobs: int | None,
 ) -> int:
     """Run rules over recorded audit events.
 
     EVENTS are files, folders, patterns, or - for standard input: JSON lines, JSON arrays or event lists; plain, .gz
-    or .zst. Alerts go to standard output, a summary to standard error.
+    or .zst. Alerts go to standard output in the order of the events, a summary to standard error.
 
-    Exit code 0: everything was read, with or without alerts; 1: an input could not be read, or rules have errors.
+    Exit code 0: everything was read, with or without alerts; 1: an input could not be read, rules have errors, or a
+    worker process was killed.
     """
     config = read_config(config_path, [*overrides, *(["json_output=true"] if as_json else [])])
     loaded = load(rules, config)
     if not loaded.ok and not loaded.rules:
         raise click.ClickException("there is no rule to run: no rules file could be loaded")
-    replay = Replay(Engine(loaded.ruleset, config), sys.stdout.buffer)
+    if depends_on_order(loaded.ruleset):
+        jobs = 1
+    replay = Replay(Engine(loaded.ruleset, config), jobs or len(os.sched_getaffinity(0)), sys.stdout.buffer)
     try:
         complete = replay.run(events)
     except KeyboardInterrupt:
         replay.finish()
         return INTERRUPTED
+    except WorkerError as error:
+        replay.finish()
+        raise click.ClickException(str(error)) from None
     replay.finish()
     return 0 if complete and loaded.ok else 1
 
 
-class Replay:
-    """One run: events in, alerts to `out`, everything counted."""
+class _Piece(NamedTuple):
+    """Where a block comes from, and how many bytes of its file on disk it brought."""
 
-    def __init__(self, engine: Engine, out: BinaryIO) -> None:
+    source: Input
+    read: int
+
+
+class Replay:
+    """One run: events in, alerts to `out` in the order of the events, everything counted."""
+
+    def __init__(self, engine: Engine, jobs: int, out: BinaryIO) -> None:
         self._engine = engine
+        self._jobs = jobs
         self._out = out
+        self._terminal = sys.stdout.isatty()
         self._tally = Tally()
+        self._given = 0
+        self._progress: Progress = _Unseen()
 
     def run(self, arguments: Sequence[str]) -> bool:
-        """Read everything that the arguments name; False if something could not be read, which is told at once."""
+        """Read everything that the arguments name; False if something could not be read, which is told at once.
+
+        Raises WorkerError.
+        """
         inputs: list[Input] = []
         complete = True
         for argument in arguments:
@@ -72,38 +107,63 @@ class Replay:
             except InputError as error:
                 complete = _tell(error)
         sizes = [source.size for source in inputs]
-        with _progress(None if None in sizes else sum(size or 0 for size in sizes)) as progress:
+        total = None if None in sizes else sum(size or 0 for size in sizes)
+        workers: Workers[_Piece]
+        with _progress(total) as self._progress, Workers(self._engine, self._jobs) as workers:
             for source in inputs:
                 try:
-                    self._read(source, progress)
+                    self._read(source, workers)
                 except InputError as error:
-                    progress.pause()
+                    self._take_all(workers)
+                    self._progress.pause()
                     complete = _tell(error)
+            self._take_all(workers)
         return complete
 
-    def _read(self, source: Input, progress: Progress) -> None:
-        tally = self._tally
-        evaluate = self._engine.evaluate
-        terminal = sys.stdout.isatty()
-        at_once = terminal or source.path is None
-        seen = 0
-        for line, text, position in source.chunks():
-            decoded = decode(text)
-            tally.events += len(decoded.events)
-            for item in decoded.malformed:
-                tally.count_malformed(f"{source.name}:{line}", item.reason)
-            for event in decoded.events:
-                alerts = evaluate(event)
-                if alerts:
-                    tally.count_alerts(alerts)
-                    if terminal:
-                        progress.pause()
-                    self._out.write("".join(f"{alert.to_line()}\n" for alert in alerts).encode(errors="replace"))
-                    if at_once:
-                        self._out.flush()
-            if position != seen:
-                progress.advance(position - seen)
-                seen = position
+    def _read(self, source: Input, workers: Workers[_Piece]) -> None:
+        position = 0
+        for block in source.blocks(BLOCK):
+            piece = _Piece(source, block.position - position)
+            position = block.position
+            self._given += len(block.data)
+            if self._jobs == 1 or self._given <= FEW or block.waited:
+                self._take_all(workers)
+                counts = Counts()
+                try:
+                    evaluate(self._engine, block, counts, self._write)
+                finally:
+                    self._account(piece, counts)
+            else:
+                while not workers.has_room(block):
+                    self._take(workers)
+                workers.give(block, piece)
+                while workers.finished:
+                    self._take(workers)
+
+    def _take_all(self, workers: Workers[_Piece]) -> None:
+        while workers.busy:
+            self._take(workers)
+
+    def _take(self, workers: Workers[_Piece]) -> None:
+        piece, result = workers.take()
+        try:
+            if result.output:
+                self._write(result.output)
+        finally:
+            self._account(piece, result.counts)
+
+    def _write(self, lines: bytes) -> None:
+        if self._terminal:
+            self._progress.pause()
+        self._out.write(lines)
+
+    def _account(self, piece: _Piece, counts: Counts) -> None:
+        """Count what was evaluated. Its alerts are written: whoever sees them may stop the run."""
+        self._tally.add(piece.source.name, counts)
+        if self._terminal or piece.source.path is None:
+            self._out.flush()
+        if piece.read:
+            self._progress.advance(piece.read)
 
     def finish(self) -> None:
         """Write out what is still buffered, and the summary."""

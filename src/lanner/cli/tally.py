@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from lanner.alert import Alert
 from lanner.cli.table import plural, printable
 from lanner.priority import Priority
-
-PLACES_SHOWN = 5
+from lanner.replay.evaluation import PLACES, Counts
 
 
 @dataclass(slots=True)
@@ -24,13 +22,13 @@ class Tally:
     places: list[str] = field(default_factory=list)
     alerts: Counter[tuple[Priority, str]] = field(default_factory=Counter)
 
-    def count_alerts(self, alerts: Iterable[Alert]) -> None:
-        self.alerts.update((alert.priority, alert.rule) for alert in alerts)
-
-    def count_malformed(self, place: str, reason: str) -> None:
-        self.malformed += 1
-        if len(self.places) < PLACES_SHOWN:
-            self.places.append(f"{place}: {reason}")
+    def add(self, name: str, counts: Counts) -> None:
+        """Add what a block of the input of that name held."""
+        self.events += counts.events
+        self.malformed += counts.malformed
+        room = PLACES - len(self.places)
+        self.places += [f"{name}:{line}: {reason}" for line, reason in counts.places[:room]]
+        self.alerts.update(counts.alerts)
 
     def summary(self) -> Iterator[str]:
         """The summary, line by line."""
@@ -51,6 +49,6 @@ class Tally:
             for (priority, rule), count in sorted(self.alerts.items(), key=lambda item: (-item[1], item[0])):
                 yield f"{count:>9,}  {printable(rule)} ({priority.label})"
         if self.malformed:
-            yield "malformed:" if self.malformed <= PLACES_SHOWN else f"malformed, the first {PLACES_SHOWN}:"
+            yield "malformed:" if self.malformed <= PLACES else f"malformed, the first {PLACES}:"
             for place in self.places:
                 yield f"           {printable(place)}"

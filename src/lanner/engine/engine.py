@@ -40,11 +40,18 @@ class Engine:
 
         Raises EventError, which says what is wrong, for anything that is not exactly one audit event.
         """
-        if isinstance(event, bytes) and len(event) < MAX_ITEMS:
-            usual = self._decode(event)
-            if usual is not None and usual.kind == "Event":
+        if isinstance(event, bytes):
+            usual = self.decode_usual(event)
+            if usual is not None:
                 return self.evaluate(usual)
         return self._process_any(event)
+
+    def decode_usual(self, text: bytes) -> AuditEvent | None:
+        """The event that a text is, with the attributes that `ruleset.asks` for; None for a text that is no single
+        event as the API server writes it, which `decode` reads.
+        """
+        event = self._decode(text) if len(text) < MAX_ITEMS else None
+        return event if event is not None and event.kind == "Event" else None
 
     def _process_any(self, event: bytes | str | Mapping[str, Any] | AuditEvent) -> list[Alert]:
         match event:

@@ -84,12 +84,11 @@ class Evaluator:
                     alerts = evaluate(event)
                 except Exception:
                     alerts = self._one_by_one(event, evaluation)
-                if alerts:
-                    self._matched(event, alerts, cluster, evaluation)
-                if event.size > evaluation.event_limit or (
-                    event.annotations and event.annotations.get(TRUNCATED) == "true"
-                ):
-                    self._remarkable(event, cluster, evaluation)
+                oversize = event.size > evaluation.event_limit
+                truncated = event.annotations and event.annotations.get(TRUNCATED) == "true"
+                if alerts or oversize or truncated:
+                    own = self._remarked(event, oversize, bool(truncated), evaluation)
+                    self._record(event, alerts, own, cluster, evaluation)
                 time = event.stage_timestamp
                 # Times as the API server writes them sort as texts; reading each would cost more than all rules.
                 if time and len(time) == USUAL_TIME and time[-1] == "Z":
@@ -111,22 +110,31 @@ class Evaluator:
         raw = self._redactor.piece(piece.raw)[:MAX_MALFORMED_BYTES]
         evaluation.malformed.append(MalformedRecord(piece.reason, raw))
 
-    def _matched(self, event: AuditEvent, alerts: list[Alert], cluster: str, evaluation: Evaluation) -> None:
-        evaluation.matched += 1
-        for alert in alerts:
-            evaluation.rule_matches[alert.rule] += 1
-        evaluation.alerts += self._recorder.records(event, alerts, cluster, evaluation.rule_errors)
-
-    def _remarkable(self, event: AuditEvent, cluster: str, evaluation: Evaluation) -> None:
-        """Tell of an event that is oversize or truncated."""
+    def _remarked(
+        self, event: AuditEvent, oversize: bool, truncated: bool, evaluation: Evaluation
+    ) -> list[Alert | None]:
+        """Internal alerts on an event that is oversize or truncated."""
         own: list[Alert | None] = []
-        if event.size > evaluation.event_limit:
+        if oversize:
             evaluation.oversize += 1
             own.append(self._internal.oversize(event, evaluation.event_limit))
-        if event.annotations and event.annotations.get(TRUNCATED) == "true":
+        if truncated:
             evaluation.truncated += 1
             own.append(self._internal.truncated(event))
-        raised = [alert for alert in own if alert is not None]
+        return own
+
+    def _record(
+        self,
+        event: AuditEvent,
+        alerts: list[Alert],
+        own: list[Alert | None],
+        cluster: str,
+        evaluation: Evaluation,
+    ) -> None:
+        evaluation.matched += bool(alerts)
+        for alert in alerts:
+            evaluation.rule_matches[alert.rule] += 1
+        raised = [*alerts, *(alert for alert in own if alert is not None)]
         evaluation.alerts += self._recorder.records(event, raised, cluster, evaluation.rule_errors)
 
     def _one_by_one(self, event: AuditEvent, evaluation: Evaluation) -> list[Alert]:

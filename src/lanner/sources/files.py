@@ -13,9 +13,11 @@ from __future__ import annotations
 import glob
 import os
 import re
+import select
 import sys
+import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from io import BufferedReader
 from itertools import chain
 from pathlib import Path
@@ -36,8 +38,10 @@ Chunk: TypeAlias = tuple[int, bytes, int]
 A plain tuple, since there is one for every event.
 """
 
-_Block: TypeAlias = tuple[bytes, int]
+_Read: TypeAlias = tuple[bytes, int]
 _READ = 256 * 1024
+_PATIENCE = 0.05  # seconds that standard input may pause before it is given up to there
+_SLOW = 0.2  # seconds that a block may take to fill
 _ZSTD_STEP = 4096  # bytes fed at once: what comes out of them is at most some 130 MB, whatever the ratio
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -49,6 +53,34 @@ _line_opens_container = re.compile(rb"^[\[{]", re.MULTILINE).search
 
 class InputError(Exception):
     """There is nothing to read, or reading fails. The message names the file."""
+
+
+class Block(NamedTuple):
+    """JSON texts of a file that stand one behind the other: whole lines, or texts that span lines.
+
+    `line`: the one that the block begins in (from 1). `texts`: the line in which each text begins, and its length;
+    None if every line of `data` that is not blank is a text. `position`: how many bytes of the file (on disk) were
+    read so far. `waited`: more did not come soon, so whoever looks on should be shown what there is. Only such a block
+    can be empty.
+    """
+
+    line: int
+    data: bytes
+    texts: tuple[tuple[int, int], ...] | None
+    position: int
+    waited: bool = False
+
+    def numbered(self) -> Iterator[tuple[int, bytes]]:
+        """The texts, each with the line it begins in."""
+        if self.texts is None:
+            for number, text in enumerate(self.data.split(b"\n"), self.line):
+                if text and not text.isspace():
+                    yield number, text
+            return
+        start = 0
+        for number, length in self.texts:
+            yield number, self.data[start : start + length]
+            start += length
 
 
 class Input(NamedTuple):
@@ -64,8 +96,19 @@ class Input(NamedTuple):
         Raises InputError if the file cannot be opened or read, or is compressed and damaged or cut short; it has given
         everything before that place by then.
         """
+        for block in self._blocks(1, limit, _always):
+            for number, text in block.numbered():
+                yield number, text, block.position
+
+    def blocks(self, size: int, limit: int = MAX_TEXT) -> Iterator[Block]:
+        """The same texts in blocks of at least `size` bytes, but for the last one; they are little more where texts
+        are short. What comes slowly is given before, so that nobody has to wait for it. Raises InputError as above.
+        """
+        return self._blocks(size, limit, _always if self.path is not None else _more_is_there)
+
+    def _blocks(self, size: int, limit: int, ready: Callable[[], bool]) -> Iterator[Block]:
         content = _Content(_decompressed(self._read(), self.name))
-        yield from _texts(content, limit)
+        yield from _blocks(content, size, limit, ready)
         if content.failure is not None:
             raise content.failure
 
@@ -73,7 +116,7 @@ class Input(NamedTuple):
         """The bytes of the content, decompressed, in blocks of any size but none empty. Raises InputError as above."""
         return (data for data, _ in _decompressed(self._read(), self.name) if data)
 
-    def _read(self) -> Iterator[_Block]:
+    def _read(self) -> Iterator[_Read]:
         """The bytes as they are on disk."""
         position = 0
         try:
@@ -160,7 +203,7 @@ def _input(path: Path) -> Input:
         return Input(str(path), path, None)
 
 
-def _decompressed(blocks: Iterator[_Block], name: str) -> Iterator[_Block]:
+def _decompressed(blocks: Iterator[_Read], name: str) -> Iterator[_Read]:
     """The bytes of the content, whatever the compression."""
     first = b""
     position = 0
@@ -176,7 +219,7 @@ def _decompressed(blocks: Iterator[_Block], name: str) -> Iterator[_Block]:
     return blocks
 
 
-def _gunzipped(blocks: Iterator[_Block], name: str) -> Iterator[_Block]:
+def _gunzipped(blocks: Iterator[_Read], name: str) -> Iterator[_Read]:
     member = None
     try:
         for data, position in blocks:
@@ -197,7 +240,7 @@ def _gunzipped(blocks: Iterator[_Block], name: str) -> Iterator[_Block]:
         raise InputError(f"`{name}` is cut short: its compressed data ends too early")
 
 
-def _unzstded(blocks: Iterator[_Block], name: str) -> Iterator[_Block]:
+def _unzstded(blocks: Iterator[_Read], name: str) -> Iterator[_Read]:
     decompressor = zstandard.ZstdDecompressor()
     frame = None
     try:
@@ -220,7 +263,7 @@ def _unzstded(blocks: Iterator[_Block], name: str) -> Iterator[_Block]:
 class _Content:
     """A file's content, block by block. Where reading fails the content ends; `failure` then says why."""
 
-    def __init__(self, blocks: Iterator[_Block]) -> None:
+    def __init__(self, blocks: Iterator[_Read]) -> None:
         self._blocks = blocks
         self._returned = b""
         self.position = 0
@@ -245,8 +288,20 @@ class _Content:
         self._returned = data
 
 
-def _texts(content: _Content, limit: int) -> Iterator[Chunk]:
-    """The texts of a file's content, after a look at the first line."""
+def _always() -> bool:
+    return True
+
+
+def _more_is_there() -> bool:
+    """Whether reading standard input would not have to wait long."""
+    try:
+        return bool(select.select([sys.stdin], [], [], _PATIENCE)[0])
+    except (OSError, ValueError):  # not a file that could be asked: reading it tells what it is
+        return True
+
+
+def _blocks(content: _Content, size: int, limit: int, ready: Callable[[], bool]) -> Iterator[Block]:
+    """The blocks of a file's content, after a look at the first line."""
     number = 1
     data = content.read().removeprefix(_BYTE_ORDER_MARK)
     while data and data.isspace():
@@ -255,15 +310,18 @@ def _texts(content: _Content, limit: int) -> Iterator[Chunk]:
     start = skip_blanks(data)
     number += data.count(b"\n", 0, start)
     parts = [data[start:]]
-    size = len(parts[0])
-    while b"\n" not in parts[-1] and size <= limit and (data := content.read()):
+    held = len(parts[0])
+    while b"\n" not in parts[-1] and held <= limit and (data := content.read()):
         parts.append(data)
-        size += len(data)
+        held += len(data)
     beginning = b"".join(parts)
     content.put_back(beginning)
     if _goes_on(beginning.partition(b"\n")[0]):
-        return _spanning(content, limit, number)
-    return _lines(content, limit, number)
+        resumed = yield from _grouped(_spanning(content, limit, number), size, at_once=ready is not _always)
+        if resumed is None:
+            return
+        number = resumed
+    yield from _lines(content, size, limit, number, ready)
 
 
 def _goes_on(line: bytes) -> bool:
@@ -277,35 +335,81 @@ def _goes_on(line: bytes) -> bool:
     return False
 
 
-def _lines(content: _Content, limit: int, number: int) -> Iterator[Chunk]:
+def _lines(content: _Content, size: int, limit: int, number: int, ready: Callable[[], bool]) -> Iterator[Block]:
     """One text a line; `number` is that of the first."""
-    parts: list[bytes] = []  # of a line that goes on in the next block
-    size = 0
-    while block := content.read():
-        position = content.position
-        lines = block.split(b"\n")
-        last = lines.pop()
-        if lines and parts:
-            lines[0] = b"".join([*parts, lines[0][: limit - size]])
-            parts = []
-            size = 0
-        for line in lines:
-            if line and not line.isspace():
-                yield number, line, position
-            number += 1
-        if size < limit:
-            parts.append(last[: limit - size])
-            size += len(parts[-1])
-    line = b"".join(parts)
-    if line and not line.isspace():
-        yield number, line, content.position
+    whole: list[bytes] = []  # what ends with a line
+    parts: list[bytes] = []  # of a line that goes on
+    held = part = 0  # their bytes
+    began = 0.0
+    told = True  # that there is no more for now
+    while True:
+        waited = False
+        if held < size and (held or not told):
+            waited = not ready() or (held > 0 and time.monotonic() - began > _SLOW)
+        if waited or held >= size:
+            data = b"".join(whole)
+            yield Block(number, data, None, content.position, waited)
+            number += data.count(b"\n")
+            whole = []
+            held = 0
+            told = waited
+            continue
+        read = content.read()
+        if not read:
+            break
+        end = read.rfind(b"\n") + 1
+        if end:
+            if not held:
+                began = time.monotonic()
+            if parts:
+                first = read.index(b"\n")
+                parts.append(read[: min(first, limit - part)])
+                whole += parts
+                held += part + len(parts[-1])
+                parts = []
+                part = 0
+                read = read[first:]
+                end -= first
+            whole.append(read[:end])
+            held += end
+        if part < limit and end < len(read):
+            parts.append(read[end : end + limit - part])
+            part += len(parts[-1])
+    if held or part:
+        yield Block(number, b"".join((*whole, *parts)), None, content.position)
 
 
-def _spanning(content: _Content, limit: int, number: int) -> Iterator[Chunk]:
+def _grouped(texts: Generator[Chunk, None, int | None], size: int, at_once: bool) -> Generator[Block, None, int | None]:
+    """Texts that span lines as blocks; what `texts` returns. `at_once`: each as soon as it was read."""
+    group: list[tuple[int, bytes]] = []
+    held = position = 0
+    while True:
+        try:
+            number, text, position = next(texts)
+        except StopIteration as ended:
+            if group:
+                yield _group(group, position, at_once)
+            resumed: int | None = ended.value
+            return resumed
+        group.append((number, text))
+        held += len(text)
+        if at_once or held >= size:
+            yield _group(group, position, at_once)
+            group = []
+            held = 0
+
+
+def _group(texts: Sequence[tuple[int, bytes]], position: int, waited: bool) -> Block:
+    data = b"".join(text for _, text in texts)
+    return Block(texts[0][0], data, tuple((number, len(text)) for number, text in texts), position, waited)
+
+
+def _spanning(content: _Content, limit: int, number: int) -> Generator[Chunk, None, int | None]:
     """Texts that span lines, one behind the other; `number` is the first line's.
 
     A text that is not JSON ends before the next line that opens an object or array, behind the place where it breaks;
-    from there on it may be JSON lines again (a file whose first line was cut off).
+    from there on it may be JSON lines again (a file whose first line was cut off): then their first number is
+    returned.
     """
     block = b""
     start = 0  # where what is not given yet begins; the block is not cut there, since it may hold many short texts
@@ -317,7 +421,7 @@ def _spanning(content: _Content, limit: int, number: int) -> Iterator[Chunk]:
         if start == len(block):
             block, start = content.read(), 0
             if not block:
-                return
+                return None
             continue
         resume = None
         try:
@@ -337,8 +441,7 @@ def _spanning(content: _Content, limit: int, number: int) -> Iterator[Chunk]:
         start = behind
         if resume is not None and not _goes_on(_first_line(block, start)):
             content.put_back(block[start:])
-            yield from _lines(content, limit, number)
-            return
+            return number
 
 
 def _first_line(block: bytes, start: int) -> bytes:

@@ -1,0 +1,1 @@
+"""Recorded events through the rules, in one process or in several."""
