@@ -4,6 +4,9 @@ The function takes an event and returns the rules that match it. Constants, gett
 as text. Each value is read at most once a call: attributes at the top, everything else when first asked for. Tests
 that cost more and occur several times are remembered. A part that several predicates share, or that would nest too
 deep for Python's parser, becomes a function of its own, whose answer is kept in `m` for the event at hand.
+
+Where a value has many tests, they are answered by one lookup (lookups.py), a function as well: a test is then whether
+its number was found. Where many rules need such a test (guards.py), only the rules that the lookup leads to are asked.
 """
 
 from __future__ import annotations
@@ -11,17 +14,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 
 from lanner.compiler import ir
 from lanner.compiler.comparisons import LISTS, SCALAR, ascii_lower, compile_regex
 from lanner.compiler.evaluate import value as evaluate_value
 from lanner.compiler.globs import compile_glob
+from lanner.compiler.guards import Block, blocks
+from lanner.compiler.lookups import Kind, Lookup, Lookups, weight
+from lanner.compiler.path_trie import PathTrie
 from lanner.event import MISSING
 from lanner.fields.paths import Attribute, cut
 
 _MAX_NESTING = 25
 """Levels of parentheses in one expression; CPython 3.11 refuses about 200, and its compiler recurses."""
+
+MANY = 16
+"""Comparisons of short texts on one value that cost more than a lookup, and rules that are worth one."""
+
+TIME = ("stage_timestamp",)
 
 RESPONSE_CODE = ("response_status", "code")
 """The one attribute that may hold a number; values are its text."""
@@ -77,42 +89,132 @@ class _Scope:
     attributes: list[ir.Value] = field(default_factory=list)
     lazy: list[str] = field(default_factory=list)
     tests: dict[ir.Test, str] = field(default_factory=dict)
+    found: dict[Lookup, str] = field(default_factory=dict)
 
 
-def generate(rules: Sequence[tuple[object, ir.Predicate]], first_only: bool = False) -> Source:
-    """The source for (rule, predicate) pairs; `first_only` stops at the first rule that matches."""
-    return _Generator(rules, first_only).generate()
+def generate(
+    rules: Sequence[tuple[object, ir.Predicate]],
+    first_only: bool = False,
+    lookups: Lookups | None = None,
+    many: int = MANY,
+) -> Source:
+    """The source for (rule, predicate) pairs; `first_only` returns but the first rule that matches.
+
+    `lookups`: those of a larger set of rules, so that several functions share their automata. `many`: see MANY.
+    """
+    return _Generator(rules, first_only, lookups or Lookups(predicate for _, predicate in rules), many).generate()
 
 
 class _Generator:
-    def __init__(self, rules: Sequence[tuple[object, ir.Predicate]], first_only: bool) -> None:
-        self._rules = rules
+    def __init__(
+        self, rules: Sequence[tuple[object, ir.Predicate]], first_only: bool, lookups: Lookups, many: int
+    ) -> None:
+        self._rules = [(rule, predicate) for rule, predicate in rules if predicate is not ir.FALSE]
         self._first_only = first_only
+        self._many = many
         self._globals = _Globals()
-        self._functions: dict[ir.Predicate, int] = {}
+        self._functions: dict[ir.Predicate | Lookup, int] = {}
         self._function_texts: list[str] = []
+        self._lookups: dict[ir.Test, Lookup] = {}
+        self._find_lookups(lookups)
 
     def generate(self) -> Source:
         """The function; rules whose predicate is FALSE are left out."""
+        predicates = [predicate for _, predicate in self._rules]
+        found, in_blocks = blocks(predicates, self._lookups.get, ir.Builder(), self._many)
+        scope = self._scope(predicate for place, predicate in enumerate(predicates) if place not in in_blocks)
         body: list[str] = []
-        scope = self._scope(predicate for _, predicate in self._rules)
-        for rule, predicate in self._rules:
-            if predicate is ir.FALSE:
+        for place, (rule, predicate) in enumerate(self._rules):
+            if place in in_blocks:
                 continue
             name = self._globals.name("rule", rule)
-            then = f"return [{name}]" if self._first_only else f"hits.append({name})"
+            if found:
+                then = f"hits[{place}] = {name}"
+            else:
+                then = f"return [{name}]" if self._first_only else f"hits.append({name})"
             if predicate is ir.TRUE:
                 body.append(f"    {then}")
             else:
                 body.append(f"    if {self._expression(predicate, scope)}:")
                 body.append(f"        {then}")
+        for number, block in enumerate(found):
+            body += self._block(number, block, scope)
         lines = ["def match(e):"]
         if self._functions:
             lines.append(f"    m = [None] * {len(self._functions)}")
         lines += self._prologue(scope)
-        lines += ["    hits = []", *body, "    return hits"]
+        if found:
+            first = "[:1]" if self._first_only else ""
+            lines += ["    hits = {}", *body, "    if not hits: return []"]
+            lines += [f"    return [hits[place] for place in sorted(hits){first}]"]
+        else:
+            lines += ["    hits = []", *body, "    return hits"]
         text = "\n".join([*self._function_texts, "\n".join(lines), ""])
         return Source(text, self._globals.namespace)
+
+    # --- lookups -----------------------------------------------------------------------------------------------------
+
+    def _find_lookups(self, lookups: Lookups) -> None:
+        """Note for the tests of these rules which lookup answers them, if it has enough to do."""
+        tests: dict[Lookup, dict[ir.Test, None]] = {}
+        for _, predicate in self._rules:
+            for test in ir.tests_of(predicate):
+                lookup = lookups.of(test)
+                if lookup is not None:
+                    tests.setdefault(lookup, {})[test] = None
+        for lookup, asked in tests.items():
+            if sum(map(weight, asked)) >= self._many:
+                self._lookups.update(dict.fromkeys(asked, lookup))
+
+    def _block(self, number: int, block: Block, scope: _Scope) -> list[str]:
+        """The lines that ask the rules of a block, and a table at the top: number -> (place, rule, what else)."""
+        lines = [f"block{number} = {{"]
+        for key, rules in block.by_number().items():
+            entries = (
+                f"({rule.place}, {self._globals.name('rule', self._rules[rule.place][0])}, {self._rest(rule.rest)})"
+                for rule in rules
+            )
+            lines.append(f"    {key}: ({', '.join(entries)},),")
+        self._function_texts.append("\n".join([*lines, "}", ""]))
+        indent = "    "
+        body = []
+        if block.first is not ir.TRUE:
+            body.append(f"    if {self._expression(block.first, scope)}:")
+            indent += "    "
+        return [
+            *body,
+            f"{indent}for number in {self._found(block.lookup, scope)}:",
+            f"{indent}    for place, rule, rest in block{number}.get(number, ()):",
+            f"{indent}        if rest is None or rest(e, m): hits[place] = rule",
+        ]
+
+    def _rest(self, predicate: ir.Predicate) -> str:
+        """The name of the function for what else a rule needs."""
+        return "None" if predicate is ir.TRUE else f"part{self._part(predicate)}"
+
+    def _found(self, lookup: Lookup, scope: _Scope) -> str:
+        """The expression for the numbers of the tests that hold."""
+        number = self._functions.get(lookup)
+        if number is None:
+            number = self._functions[lookup] = len(self._functions)
+            inner = self._scope(())
+            read, name = self._value(lookup.value, inner)
+            find = self._globals.name("lookup", lookup)
+            lines = [
+                f"def find{number}(e, m):",
+                f"    known = m[{number}]",
+                "    if known is not None: return known",
+                *self._prologue(inner),
+                f"    m[{number}] = known = {find}.find({name}) if {read} is not M else ()",
+                "    return known",
+                "",
+            ]
+            self._function_texts.append("\n".join(lines))
+        found = scope.found.get(lookup)
+        if found is None:
+            found = scope.found[lookup] = f"f{number}"
+            scope.lazy.append(found)
+        return f"({found} if {found} is not U else ({found} := find{number}(e, m)))"
 
     # --- functions ---------------------------------------------------------------------------------------------------
 
@@ -139,7 +241,8 @@ class _Generator:
             lines.append(f"    {name} = e.{'.'.join(value.field.getter.path)}")
             if value.field.getter.path == RESPONSE_CODE:
                 lines.append(f"    if {name} is not M: {name} = str({name})")
-            lines.append(f'    if {name} and "\\0" in {name}: {name} = cut({name})')
+            if value.field.getter.path != TIME:  # which is a time, so it has no NUL
+                lines.append(f'    if {name} and "\\0" in {name}: {name} = cut({name})')
         if scope.lazy:
             lines.append(f"    {' = '.join(scope.lazy)} = U")
         if scope.tests:
@@ -147,7 +250,11 @@ class _Generator:
         return lines
 
     def _function(self, predicate: ir.Predicate) -> str:
-        """A call of the function that answers for a part; made when first asked for."""
+        """A call of the function that answers for a part."""
+        return f"part{self._part(predicate)}(e, m)"
+
+    def _part(self, predicate: ir.Predicate) -> int:
+        """The number of the function that answers for a part; made when first asked for."""
         number = self._functions.get(predicate)
         if number is None:
             number = self._functions[predicate] = len(self._functions)
@@ -163,7 +270,7 @@ class _Generator:
                 "",
             ]
             self._function_texts.append("\n".join(lines))
-        return f"part{number}(e, m)"
+        return number
 
     # --- expressions -------------------------------------------------------------------------------------------------
 
@@ -184,11 +291,11 @@ class _Generator:
                 case ir.All():
                     text = f"({' and '.join(children)})"
                 case ir.Any():
-                    text = f"({' or '.join(children)})"
+                    text = f"({' or '.join(self._merged(parts, children, scope))})"
                 case ir.Negation():
                     text = f"(not {children[0]})"
                 case ir.ExactlyOne():
-                    text = f"(({' + '.join(f'bool({child})' for child in children)}) == 1)"
+                    text = f"(sum(({', '.join(f'bool({child})' for child in children)})) == 1)"
             outer = top and node is predicate
             if not outer and parts and (depth >= _MAX_NESTING or uses[node] > 1):
                 text, depth = self._function(node), 1
@@ -197,7 +304,30 @@ class _Generator:
 
         return ir.fold(predicate, combine)
 
+    def _merged(self, parts: Sequence[ir.Predicate], texts: Sequence[str], scope: _Scope) -> list[str]:
+        """Alternatives; those that one lookup answers are one question."""
+        numbers: dict[Lookup, list[int]] = {}
+        lookups = [self._lookup(part) if isinstance(part, ir.Test) else None for part in parts]
+        for part, lookup in zip(parts, lookups, strict=True):
+            if lookup is not None and isinstance(part, ir.Test):
+                numbers.setdefault(lookup, []).append(lookup.numbers[part])
+        merged: dict[str, None] = {}
+        for lookup, text in zip(lookups, texts, strict=True):
+            if lookup is not None and len(numbers[lookup]) > 1:
+                wanted = self._globals.name("numbers", frozenset(numbers[lookup]))
+                text = f"(not {wanted}.isdisjoint({self._found(lookup, scope)}))"
+            merged[text] = None
+        return list(merged)
+
+    def _lookup(self, test: ir.Test) -> Lookup | None:
+        """What answers a test within a condition; to compare two values once is cheaper than any lookup."""
+        lookup = self._lookups.get(test)
+        return None if lookup is None or lookup.kind is Kind.EQUAL else lookup
+
     def _test(self, test: ir.Test, scope: _Scope) -> str:
+        lookup = self._lookup(test)
+        if lookup is not None:
+            return f"({lookup.numbers[test]} in {self._found(lookup, scope)})"
         text = self._plain_test(test, scope)
         if test not in scope.shared:
             return text
@@ -240,6 +370,8 @@ class _Generator:
             case "regex", _:
                 matches = compile_regex(str(test.right))
                 return f"({read} is not M and {self._globals.name('regex', matches)}({name}))"
+            case "pmatch", _:
+                return f"({read} is not M and {self._globals.name('paths', _paths(test.right))}.find({name}))"
             case operator, _:
                 compare = self._globals.name("compare", SCALAR[operator])
                 return f"({read} is not M and {compare}({name}, {self._globals.name('c', test.right)}))"
@@ -260,6 +392,11 @@ class _Generator:
         else:
             read = f"{self._globals.name('read', _Reader(value))}(e)"
         return f"({name} if {name} is not U else ({name} := {read}))", name
+
+
+@lru_cache(maxsize=4096)
+def _paths(paths: tuple[str, ...]) -> PathTrie:
+    return PathTrie(enumerate(paths))
 
 
 class _Reader:

@@ -56,17 +56,22 @@ def iglob(value: str, pattern: str) -> bool:
 @lru_cache(maxsize=4096)
 def compile_regex(pattern: str) -> Callable[[str], bool]:
     """A function that tells whether all of a text matches. RE2, POSIX syntax. Raises ValueError for a bad pattern."""
+    try:
+        fullmatch = re2.compile(pattern, regex_options()).fullmatch
+    except re2.error as error:
+        reason = error.args[0] if error.args else "invalid pattern"
+        raise ValueError(reason.decode() if isinstance(reason, bytes) else str(reason)) from None
+    return lambda text: fullmatch(text.encode()) is not None
+
+
+def regex_options() -> re2.Options:
+    """The options for expressions as rules write them."""
     options = re2.Options()
     options.posix_syntax = True
     options.longest_match = True
     options.log_errors = False
     options.never_capture = True
-    try:
-        fullmatch = re2.compile(pattern, options).fullmatch
-    except re2.error as error:
-        reason = error.args[0] if error.args else "invalid pattern"
-        raise ValueError(reason.decode() if isinstance(reason, bytes) else str(reason)) from None
-    return lambda text: fullmatch(text.encode()) is not None
+    return options
 
 
 def regex(value: str, pattern: str) -> bool:

@@ -37,6 +37,7 @@ _CLASSES: dict[bytes, frozenset[int]] = {
         b"xdigit": string.hexdigits.__contains__,
     }.items()
 }
+_STARS = b".*"
 _WILD = re.compile(r"[*?\[\\]")
 
 
@@ -59,13 +60,34 @@ def compile_glob(pattern: str, ignore_case: bool = False) -> Callable[[str], boo
     expression = _translate(pattern.encode(), _either_case if ignore_case else _itself)
     if expression is None:
         return lambda text: False
+    fullmatch = re2.compile(expression, byte_options()).fullmatch
+    return lambda text: fullmatch(text.encode()) is not None
+
+
+def byte_options() -> re2.Options:
+    """The options for expressions on bytes."""
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
     options.dot_nl = True
     options.log_errors = False
     options.never_capture = True
-    fullmatch = re2.compile(expression, options).fullmatch
-    return lambda text: fullmatch(text.encode()) is not None
+    return options
+
+
+def searching(operator: str, text: str) -> bytes | None:
+    """An expression on bytes that is found in a value where `contains`, `icontains`, `glob` or `iglob` holds.
+
+    None if it never does.
+    """
+    spread = _either_case if operator in ("icontains", "iglob") else _itself
+    if operator in ("contains", "icontains"):
+        return b"".join(_one_of(spread(byte, byte)) for byte in text.encode(errors="surrogatepass"))
+    expression = _translate(text.encode(), spread)
+    if expression is None:
+        return None
+    start = b"" if expression.startswith(_STARS) else rb"\A"
+    end = b"" if expression.endswith(_STARS) else rb"\z"
+    return start + expression.removeprefix(_STARS).removesuffix(_STARS) + end
 
 
 Spread: TypeAlias = Callable[[int, int], set[int]]
@@ -90,8 +112,8 @@ def _translate(pattern: bytes, spread: Spread) -> bytes | None:
         position += 1
         match chr(character):
             case "*":
-                if not out or out[-1] != b".*":
-                    out.append(b".*")
+                if not out or out[-1] != _STARS:
+                    out.append(_STARS)
                 continue
             case "?":
                 out.append(b".")

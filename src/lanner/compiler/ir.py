@@ -9,9 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeAlias, TypeVar, cast
 
 from lanner.fields.catalog import BoundField, ValueType
+from lanner.fields.paths import Attribute
+
+Paths: TypeAlias = frozenset[tuple[str, ...]]
+"""Attributes of an event by their paths."""
+
+AUDIT_ID = ("audit_id",)
+"""The attribute without which most fields have no value."""
 
 # --- values ----------------------------------------------------------------------------------------------------------
 
@@ -126,6 +134,7 @@ class Builder:
 
     def __init__(self) -> None:
         self._nodes: dict[tuple[Hashable, ...], object] = {}
+        self._paths: dict[Predicate, Paths] = {}
 
     def _node(self, kind: type[Node], *parts: Hashable) -> Node:
         key = (kind, *parts)
@@ -189,6 +198,20 @@ class Builder:
         if certain:
             return self.negation(self.any_of(rest))
         return rest[0] if len(rest) == 1 else self._node(ExactlyOne, tuple(rest))
+
+    def paths_of(self, predicate: Predicate) -> Paths:
+        """The attributes of an event, by their paths, that can tell something of a predicate when they are known."""
+        found = self._paths.get(predicate)
+        if found is None:
+            found = fold(predicate, self._paths_of)
+        return found
+
+    def _paths_of(self, node: Predicate, children: tuple[Paths, ...]) -> Paths:
+        found = self._paths.get(node)
+        if found is None:
+            paths = _paths(node) if isinstance(node, Test) else chain.from_iterable(children)
+            found = self._paths[node] = frozenset(paths)
+        return found
 
     def negation(self, child: Predicate) -> Predicate:
         """The opposite; a double one vanishes."""
@@ -269,6 +292,16 @@ def values_of(test: Test) -> Iterator[Value]:
     yield from parts_of(test.left)
     if isinstance(test.right, FieldValue | Constant | ListOf | Transformed):
         yield from parts_of(test.right)
+
+
+def _paths(test: Test) -> Iterator[tuple[str, ...]]:
+    """The paths of the attributes that a test reads as they are."""
+    for value in values_of(test):
+        if isinstance(value, FieldValue):
+            if value.field.definition.needs_audit_id:
+                yield AUDIT_ID
+            if isinstance(value.field.getter, Attribute):
+                yield value.field.getter.path
 
 
 def is_value(operand: Operand) -> bool:

@@ -38,7 +38,11 @@ def simplify_tests(predicate: ir.Predicate, builder: ir.Builder) -> ir.Predicate
     """Replace a test by a cheaper one that says the same: a glob without wildcards is an equality, and so on."""
 
     def combine(node: ir.Predicate, children: tuple[ir.Predicate, ...]) -> ir.Predicate:
-        return _simplified(node, builder) if isinstance(node, ir.Test) else _rebuilt(node, children, builder)
+        if not isinstance(node, ir.Test):
+            return _rebuilt(node, children, builder)
+        if any(isinstance(value, ir.FieldValue) for value in ir.values_of(node)):
+            return _simplified(node, builder)
+        return _decided(node, {})
 
     return ir.fold(predicate, combine)
 
@@ -50,7 +54,7 @@ def _simplified(test: ir.Test, builder: ir.Builder) -> ir.Predicate:
             return ir.FALSE  # events are counted from 1; `evt.num = 0` is how rules say never
         case "=", str() | int() if _is_raw_time(left) and not _in_this_century(right):
             # `jevt.rawtime = 0` says never, too; the year tells as much without reading the time
-            recent = builder.test("startswith", builder.field(STAGE_TIMESTAMP), "20")
+            recent = builder.test(">=", builder.field(STAGE_TIMESTAMP), "2000")
             return builder.all_of([builder.negation(recent), test])
         case "exists", _ if isinstance(left, ir.FieldValue) and left.field.definition.always:
             return ir.TRUE
@@ -256,7 +260,7 @@ def _rebuilt(node: ir.Predicate, children: tuple[ir.Predicate, ...], builder: ir
 
 # --- what is known of an event ---------------------------------------------------------------------------------------
 
-AUDIT_ID = ("audit_id",)
+AUDIT_ID = ir.AUDIT_ID
 
 Facts: TypeAlias = Mapping[tuple[str, ...], "str | Missing"]
 """Attribute paths of an event with their values (as fields show them), as far as they are known beforehand."""
@@ -275,16 +279,22 @@ def specialise(
     """What is left of a predicate when some attributes of the event are known.
 
     `done` holds the results for these facts so far; rules share their parts, so give the same one for all rules.
-    A connective is left as soon as one child decides it; children stand in the order of their cost.
+    A connective is left as soon as one child decides it; children stand in the order of their cost. Parts that no fact
+    tells anything of are not looked into.
     """
+    if facts.keys().isdisjoint(builder.paths_of(predicate)):
+        return predicate
     open_nodes: list[tuple[ir.Predicate, list[ir.Predicate], list[ir.Predicate]]] = []
     node, waiting, results = predicate, [predicate], list[ir.Predicate]()
     while True:
         if waiting:
             child = waiting[-1]
-            if isinstance(child, ir.Test) and child not in done:
-                done[child] = _decided(child, facts)
             result = done.get(child)
+            if result is None:
+                if facts.keys().isdisjoint(builder.paths_of(child)):
+                    result = done[child] = child
+                elif isinstance(child, ir.Test):
+                    result = done[child] = _decided(child, facts)
             if result is None:
                 open_nodes.append((node, waiting, results))
                 node, waiting, results = child, list(reversed(ir.children_of(child))), []

@@ -20,6 +20,7 @@ from lanner.compiler import ir
 from lanner.compiler.build import Matcher, build
 from lanner.compiler.codegen import generate
 from lanner.compiler.evaluate import test_holds
+from lanner.compiler.lookups import Lookups
 from lanner.compiler.optimize import AUDIT_ID, Facts, specialise
 from lanner.event import MISSING, AuditEvent, Missing
 from lanner.fields.paths import Attribute
@@ -67,6 +68,7 @@ class Dispatch:
         self._rules = tuple(rules)
         self._builder = builder
         self._first_only = first_only
+        self._lookups = Lookups(predicate for _, predicate in self._rules)
         self._classes = [_Classes(path, self._tests_on(path)) for path in FACTS]
         self._users = self._classes[-1].by_value
         self._by_shape: dict[RawShape, dict[Class, Matcher]] = {}
@@ -100,7 +102,7 @@ class Dispatch:
             rest = self._specialised(self._rules, {AUDIT_ID: MISSING})
         else:
             rest = self._rest(self._classes_of(_facts(event)))
-        return generate(rest, self._first_only).listing()
+        return generate(rest, self._first_only, self._lookups).listing()
 
     def _classes_of(self, facts: RawShape) -> tuple[Class, ...]:
         return tuple(classes.of(value) for classes, value in zip(self._classes, facts, strict=True))
@@ -146,7 +148,7 @@ class Dispatch:
         if matcher is None:
             if len(self._by_rest) > MAX_FUNCTIONS:
                 return self._any_shape
-            matcher = self._by_rest[rest] = build(generate(rest, self._first_only))
+            matcher = self._by_rest[rest] = build(generate(rest, self._first_only, self._lookups))
         return matcher
 
     def _start_anew(self) -> None:
