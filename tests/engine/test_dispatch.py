@@ -135,6 +135,14 @@ def test_attributes_of_the_shape_compared_with_each_other() -> None:
     assert names(rules, verb="c", resource="b") == []
 
 
+def test_transformed_attributes_compared_with_each_other() -> None:
+    """A transformer may have a value for one verb of a class and none for another."""
+    rules = ruleset(r="b64(ka.verb) != val(ka.target.resource)")
+    assert names(rules, verb="get", resource="pods") == []
+    assert names(rules, verb="null", resource="pods") == ["r"]
+    assert names(rules, verb="get", resource="pods") == []
+
+
 def test_an_event_without_audit_id_has_no_ka_fields() -> None:
     """Only fields that need no auditID see anything of it."""
     rules = ruleset(ka="ka.verb exists", jevt="jevt.value[/verb] = get", missing="not ka.verb exists")

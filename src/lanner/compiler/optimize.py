@@ -314,8 +314,9 @@ _ABSORBING: dict[type, ir.Truth] = {ir.All: ir.FALSE, ir.Any: ir.TRUE}
 
 
 def _decided(test: ir.Test, facts: Facts) -> ir.Predicate:
-    left = _known(test.left, facts)
-    right = _known(test.right, facts) if ir.is_value(test.right) else test.right  # type: ignore[arg-type]
+    alone = all(_tells(facts, value) for value in ir.values_of(test) if isinstance(value, ir.FieldValue))
+    left = _known(test.left, facts, alone)
+    right = _known(test.right, facts, alone) if ir.is_value(test.right) else test.right  # type: ignore[arg-type]
     if left is MISSING or right is MISSING:
         return ir.FALSE
     if isinstance(left, _UnknownType) or isinstance(right, _UnknownType):
@@ -328,8 +329,18 @@ def _decided(test: ir.Test, facts: Facts) -> ir.Predicate:
     return ir.TRUE if compare(left, right) else ir.FALSE
 
 
-def _known(value: ir.Value, facts: Facts) -> object:
-    """The value as far as the facts tell it: itself, MISSING, or _UNKNOWN."""
+def _tells(facts: Facts, value: ir.FieldValue) -> bool:
+    getter = value.field.getter
+    return isinstance(getter, Attribute) and getter.path in facts
+
+
+def _known(value: ir.Value, facts: Facts, alone: bool) -> object:
+    """The value as far as the facts tell it: itself, MISSING, or _UNKNOWN.
+
+    `alone`: the facts tell all that the test asks. If they do not, the value of an attribute may stand for others that
+    tests on that attribute alone cannot tell from it, so nothing is made of it: a transformer might give a value for
+    one and none for another.
+    """
     match value:
         case ir.Constant():
             return value.value
@@ -340,9 +351,9 @@ def _known(value: ir.Value, facts: Facts) -> object:
             return facts.get(getter.path, _UNKNOWN) if isinstance(getter, Attribute) else _UNKNOWN
         case ir.ListOf() | ir.Transformed():
             parts = value.items if isinstance(value, ir.ListOf) else value.arguments
-            known = [_known(part, facts) for part in parts]
+            known = [_known(part, facts, alone) for part in parts]
             if MISSING in known:
                 return MISSING
-            if _UNKNOWN in known:
+            if _UNKNOWN in known or not alone:
                 return _UNKNOWN
             return known if isinstance(value, ir.ListOf) else transform(value, known)
