@@ -1,4 +1,7 @@
-"""Compares two runs: `python -m bench.compare BEFORE.json AFTER.json` prints a table in Markdown."""
+"""Compares two runs: `python -m bench.compare BEFORE.json AFTER.json` prints a table in Markdown.
+
+The ratios are what to look at: times change with the machine's mood, ratios far less.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.measure import shown
+
 
 def read(path: Path) -> Mapping[str, Any]:
     """A file that bench/run.py wrote."""
@@ -16,22 +21,29 @@ def read(path: Path) -> Mapping[str, Any]:
 
 
 def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """A row for each measurement of either run: the best times and the change."""
-    old = {result["name"]: result for result in before["results"]}
-    new = {result["name"]: result for result in after["results"]}
-    rows = ["| measurement | before | after | change |", "|---|---:|---:|---:|"]
+    """A row for each measurement of either run: the best times, the change, and the ratios to the baseline."""
+    old, new = _by_name(before), _by_name(after)
+    rows = ["| measurement | before | after | change | ratio before | ratio after |", "|---|---:|---:|---:|---:|---:|"]
     for name in [*old, *(name for name in new if name not in old)]:
         change = f"{new[name]['best'] / old[name]['best'] - 1:+.1%}" if name in old and name in new else ""
-        rows.append(f"| {name} | {_time(old.get(name))} | {_time(new.get(name))} | {change} |")
+        cells = (f(results.get(name)) for f in (_time, _ratio) for results in (old, new))
+        first, second, *ratios = cells
+        rows.append(f"| {name} | {first} | {second} | {change} | {' | '.join(ratios)} |")
     if before["machine"] != after["machine"]:
         rows += ["", "The machines differ:", *_differences(before["machine"], after["machine"])]
     return "\n".join(rows)
 
 
+def _by_name(run: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {f"{result['group']}: {result['name']}": result for result in run["results"]}
+
+
 def _time(result: Mapping[str, Any] | None) -> str:
-    if result is None:
-        return ""
-    return f"{result['best'] * 1e6:.2f} us" if result["count"] > 1 else f"{result['best'] * 1e3:.1f} ms"
+    return "" if result is None else shown(result["best"], result["unit"])
+
+
+def _ratio(result: Mapping[str, Any] | None) -> str:
+    return "" if result is None or result["ratio"] is None else f"{result['ratio']:.2f}"
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -41,7 +41,7 @@ class Run:
 
 def write_events(size: int, out: BinaryIO) -> None:
     """Write at least `size` bytes of events."""
-    text = b"".join((recorded("bench-60k") or generated(20_000)).lines)
+    text = b"".join(line + b"\n" for line in (recorded("bench-60k") or generated(20_000)).lines)
     while size > 0:
         out.write(text)
         size -= len(text)

@@ -1,31 +1,32 @@
 """What is measured, and on what.
 
 Inputs are the recorded events and Falco's ruleset of ../shared where they are there, else generated events and the
-ruleset that ships with Lanner. A scenario is a function that does a piece of work and says how many events it was.
+ruleset that ships with Lanner. Lines have no line ends. A scenario is a function that does a piece of work and says how
+long it took.
 """
 
 from __future__ import annotations
 
 import io
-import json
-import random
-import re
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from time import process_time
+from random import Random
+from time import perf_counter, process_time
 from typing import Any
 
 import msgspec
 import zstandard
 from msgspec import Raw, Struct
 
-from lanner.decode import decode
-from lanner.diagnostics.source import SourceFile
+from bench.rulesets import Rules
+from lanner.alert import Alert
+from lanner.decode import decode, usual_decoder, usual_list
 from lanner.engine.engine import Engine
-from lanner.engine.loader import LoadResult, load_sources
-from lanner.event import AuditEvent
+from lanner.engine.ruleset import Ruleset
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -47,34 +48,10 @@ class Events:
         """The same events as the API server posts them: lists of at most BATCH."""
         return [
             b'{"kind":"EventList","apiVersion":"audit.k8s.io/v1","items":['
-            + b",".join(line.strip() for line in self.lines[start : start + BATCH])
+            + b",".join(self.lines[start : start + BATCH])
             + b"]}"
             for start in range(0, len(self.lines), BATCH)
         ]
-
-
-@dataclass(frozen=True)
-class Rules:
-    """A named rules text."""
-
-    name: str
-    text: str
-
-    def load(self) -> LoadResult:
-        return load_sources([SourceFile(self.name, self.text)])
-
-    def copies(self, count: int) -> Rules:
-        """The same definitions, and every rule `count` times under different names."""
-        items = re.split(r"(?m)^(?=- )", self.text)
-        rules = [item for item in items if item.startswith("- rule:")]
-        renamed = [_renamed(rule, f"copy {copy}") for copy in range(1, count) for rule in rules]
-        return Rules(f"{self.name} x{count}", self.text.rstrip("\n") + "\n" + "".join(renamed))
-
-
-def _renamed(rule: str, suffix: str) -> str:
-    first, _, rest = rule.partition("\n")
-    name = first.removeprefix("- rule:").strip()
-    return f"- rule: {json.dumps(f'{name} {suffix}')}\n{rest}"
 
 
 def recorded(name: str, limit: int | None = None) -> Events | None:
@@ -83,12 +60,12 @@ def recorded(name: str, limit: int | None = None) -> Events | None:
     if not path.exists():
         return None
     with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as reader:
-        return Events(name, list(islice(io.BufferedReader(reader), limit)))
+        return Events(name, [line.rstrip(b"\n") for line in islice(io.BufferedReader(reader), limit)])
 
 
 def generated(count: int, seed: int = 7) -> Events:
     """Made-up events, the same ones every time: mostly reads by controllers, some changes with bodies."""
-    draw = random.Random(seed)
+    draw = Random(seed)
     users = [f"system:serviceaccount:kube-system:controller-{number}" for number in range(20)] + ["eve", "bob"]
     kinds = ["pods", "configmaps", "secrets", "leases", "nodes", "deployments", "endpoints", "serviceaccounts"]
     return Events(
@@ -96,14 +73,17 @@ def generated(count: int, seed: int = 7) -> Events:
     )
 
 
-def _event(draw: random.Random, number: int, user: str, resource: str) -> bytes:
-    verb = draw.choice(("get", "list", "watch", "update", "patch", "create", "delete"))
-    body = {
+def _body(draw: Random) -> dict[str, Any]:
+    return {
         "kind": "Object",
         "metadata": {"name": f"object-{draw.randrange(500)}", "labels": {f"key-{k}": "value" for k in range(8)}},
         "spec": {"containers": [{"name": "c", "image": f"registry:5000/team/app-{draw.randrange(30)}:1"}]},
         "data": {"text": "x" * draw.randrange(2000)},
     }
+
+
+def _event(draw: Random, number: int, user: str, resource: str) -> bytes:
+    verb = draw.choice(("get", "list", "watch", "update", "patch", "create", "delete"))
     event: dict[str, Any] = {
         "kind": "Event",
         "apiVersion": "audit.k8s.io/v1",
@@ -123,8 +103,8 @@ def _event(draw: random.Random, number: int, user: str, resource: str) -> bytes:
         event["responseStatus"] = {"metadata": {}, "code": draw.choice((200, 200, 201, 403, 404))}
         event["annotations"] = {"authorization.k8s.io/decision": "allow", "authorization.k8s.io/reason": ""}
         if verb in ("update", "patch", "create"):
-            event["requestObject"] = event["responseObject"] = body
-    return msgspec.json.encode(event) + b"\n"
+            event["requestObject"] = event["responseObject"] = _body(draw)
+    return msgspec.json.encode(event)
 
 
 # --- the floor -------------------------------------------------------------------------------------------------------
@@ -174,116 +154,125 @@ Scenario = Callable[[], Seconds]
 """Does the work once and says how much CPU time it took, preparations left out."""
 
 
-def floor(events: Events) -> Scenario:
-    """Plain typed decoding, an event at a time."""
+def each_line(lines: Sequence[bytes], work: Callable[[bytes], object]) -> Scenario:
+    """A piece of work for each line."""
 
     def run() -> Seconds:
         start = process_time()
-        for line in events.lines:
-            _floor(line)
+        for line in lines:
+            work(line)
         return process_time() - start
 
     return run
+
+
+def floor(events: Events) -> Scenario:
+    """Plain typed decoding, an event at a time."""
+    return each_line(events.lines, _floor)
 
 
 def decode_lines(events: Events) -> Scenario:
-    """Decoding lines into audit events."""
-
-    def run() -> Seconds:
-        start = process_time()
-        for line in events.lines:
-            decode(line)
-        return process_time() - start
-
-    return run
+    """Decoding lines into audit events with all attributes."""
+    return each_line(events.lines, decode)
 
 
-def decode_bodies(events: Events) -> Scenario:
-    """Decoding the bodies that the API server posts."""
-    bodies = events.bodies()
-
-    def run() -> Seconds:
-        start = process_time()
-        for body in bodies:
-            decode(body)
-        return process_time() - start
-
-    return run
+def decode_asked(events: Events, ruleset: Ruleset) -> Scenario:
+    """Decoding lines into what the rules ask for."""
+    return each_line(events.lines, Engine(ruleset).decode_usual)
 
 
-def warmed(loaded: LoadResult, events: Events) -> LoadResult:
-    """The same after it has seen the events once, so that every kind of request is known. See `cold_start`."""
-    for line in events.lines:
-        for event in decode(line).events:
-            event.number = 1
-            loaded.ruleset.match(event)
-    return loaded
-
-
-def match(events: Events, loaded: LoadResult) -> Scenario:
+def match(events: Events, ruleset: Ruleset) -> Scenario:
     """Matching alone, on events that were just decoded: nothing of their bodies has been read."""
+    decoder = Engine(ruleset).decode_usual
 
     def run() -> Seconds:
-        rules = loaded.ruleset.match
+        rules = ruleset.match
         total = 0.0
-        for chunk in _chunks(events.lines, 2000):
-            decoded = list(_numbered(chunk))
-            start = process_time()
+        for start in range(0, len(events.lines), 2000):
+            decoded = [event for line in events.lines[start : start + 2000] if (event := decoder(line)) is not None]
+            began = process_time()
             for event in decoded:
                 rules(event)
-            total += process_time() - start
+            total += process_time() - began
         return total
 
     return run
 
 
-def decode_and_match(events: Events, loaded: LoadResult) -> Scenario:
-    """Decoding and matching, an event at a time."""
+def decode_and_match(events: Events, ruleset: Ruleset, lines: Sequence[bytes] | None = None) -> Scenario:
+    """Decoding what the rules ask for and matching, an event at a time, after all kinds of request were seen once."""
+    decoder = Engine(ruleset).decode_usual
+    rules = ruleset.match
+    chosen = events.lines if lines is None else lines
+    warm(events, ruleset)
 
     def run() -> Seconds:
-        rules = loaded.ruleset.match
         start = process_time()
-        for line in events.lines:
-            for event in decode(line).events:
-                event.number = 1
+        for line in chosen:
+            event = decoder(line)
+            if event is not None:
                 rules(event)
         return process_time() - start
 
     return run
 
 
-def alerts(events: Events, loaded: LoadResult) -> Scenario:
-    """Everything: decoding, matching, and the JSON of every alert."""
+def warm(events: Events, ruleset: Ruleset) -> None:
+    """Show a ruleset all events, so that every kind of request is known. See `cold_start`."""
+    process = Engine(ruleset).process
+    for line in events.lines:
+        process(line)
+
+
+def bodies_and_match(events: Events, ruleset: Ruleset) -> Scenario:
+    """The same for bodies of many events, as the service reads them."""
+    bodies = events.bodies()
+    decoder = usual_decoder(ruleset.asks)
+    evaluate = Engine(ruleset).evaluate
 
     def run() -> Seconds:
-        engine = Engine(loaded.ruleset)
         start = process_time()
-        for line in events.lines:
-            for alert in engine.process(line):
-                alert.to_json()
+        for body in bodies:
+            for part in usual_list(body, decoder) or ():
+                for event in part.events:
+                    evaluate(event)
         return process_time() - start
 
     return run
 
 
-def cold_start(events: Events, rules: Rules) -> Scenario:
-    """The first 1,000 events on a ruleset that has not seen any."""
-    first = events.lines[:1000]
+def process(events: Events, ruleset: Ruleset) -> Scenario:
+    """The one call that a program makes: JSON text in, alerts out."""
+    return each_line(events.lines, Engine(ruleset).process)
+
+
+def alerts(events: Events, ruleset: Ruleset, *renderings: Callable[[Alert], object]) -> Scenario:
+    """Everything: `process`, and what outputs ask of every alert."""
+    engine = Engine(ruleset)
 
     def run() -> Seconds:
-        ruleset = rules.load().ruleset
         start = process_time()
-        for line in first:
-            for event in decode(line).events:
-                event.number = 1
-                ruleset.match(event)
+        for line in events.lines:
+            for alert in engine.process(line):
+                for rendering in renderings:
+                    rendering(alert)
         return process_time() - start
+
+    return run
+
+
+def cold_start(events: Events, rules: Rules, count: int) -> Scenario:
+    """The first events on a ruleset that has not seen any. Loading is not counted."""
+    first = events.lines[:count]
+
+    def run() -> Seconds:
+        return each_line(first, Engine(rules.load().ruleset).process)()
 
     return run
 
 
 def load(rules: Rules) -> Scenario:
-    """Loading a rules text."""
+    """From a rules text to a ruleset that is ready."""
 
     def run() -> Seconds:
         start = process_time()
@@ -293,13 +282,51 @@ def load(rules: Rules) -> Scenario:
     return run
 
 
-def _chunks(lines: list[bytes], size: int) -> Iterator[list[bytes]]:
-    for start in range(0, len(lines), size):
-        yield lines[start : start + size]
+def command(arguments: Sequence[str]) -> Scenario:
+    """The wall-clock time of Python in a fresh process."""
+    line = [sys.executable, *arguments]
+
+    def run() -> Seconds:
+        start = perf_counter()
+        subprocess.run(line, stdout=subprocess.DEVNULL, check=True)
+        return perf_counter() - start
+
+    return run
 
 
-def _numbered(lines: list[bytes]) -> Iterator[AuditEvent]:
-    for line in lines:
-        for event in decode(line).events:
-            event.number = 1
-            yield event
+# --- large and odd events --------------------------------------------------------------------------------------------
+
+
+def large_list(size: int) -> bytes:
+    """A `list` of pods whose response takes about that many bytes."""
+    draw = Random(1)
+    items: list[bytes] = []
+    while size > 0:
+        items.append(msgspec.json.encode(_body(draw)))
+        size -= len(items[-1])
+    response = b'{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[%b]}' % b",".join(items)
+    event = msgspec.json.decode(_event(draw, 0, "eve", "pods"))
+    event |= {"verb": "list", "stage": "ResponseComplete", "responseStatus": {"code": 200}}
+    event.pop("requestObject", None)
+    return msgspec.json.encode({**event, "responseObject": Raw(response)})
+
+
+def scan(text: bytes, times: int) -> Scenario:
+    """msgspec skips over a text, which checks that it is JSON."""
+    decoder = msgspec.json.Decoder(Raw).decode
+    return each_line([text] * times, decoder)
+
+
+ODDITIES: dict[str, Callable[[bytes], bytes]] = {
+    "a lone surrogate": lambda line: _with(line, b'"requestURI":"', b'"requestURI":"\\ud800'),
+    "invalid UTF-8": lambda line: _with(line, b'"requestURI":"', b'"requestURI":"\xff'),
+    "a number as verb": lambda line: _with(line, b'"verb":"', b'"verb":1,"other":"'),
+    "null as user": lambda line: _with(line, b'"user":{', b'"user":null,"other":{'),
+    "1,000 arrays in arrays": lambda line: _with(line, b"{", b'{"other":' + b"[" * 1000 + b"]" * 1000 + b","),
+}
+"""What makes an event odd: types, escapes and depths that the API server never writes. All but the last stand where
+rules ask."""
+
+
+def _with(line: bytes, found: bytes, replacement: bytes) -> bytes:
+    return line.replace(found, replacement, 1)

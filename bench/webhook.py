@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench.measure import machine
 from bench.posting import Plan, Summary, recorded_bodies
-from bench.run import machine
 from bench.scenarios import FALCO, SHIPPED
 from lanner.store.store import open_store
 

@@ -181,7 +181,7 @@ def share_parts_of_words(predicate: ir.Predicate, builder: ir.Builder) -> ir.Pre
         for left, some in words.items():
             for part, group in _grouped(some):
                 each = builder.any_of(builder.test("contains", left, word) for word in group)
-                rest.append(builder.all_of([builder.test("contains", left, part), each]) if len(group) > 1 else each)
+                rest.append(builder.all_of([builder.test("mentions", left, part), each]) if len(group) > 1 else each)
         return builder.any_of(rest)
 
     return ir.fold(predicate, combine)
