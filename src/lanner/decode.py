@@ -140,22 +140,25 @@ def decode_parts(body: bytes) -> Iterable[Decoded]:
     return (decode(body),) if len(body) < _LARGE else _Reader(body.strip(_BLANKS)).parts()
 
 
-def usual_decoder(paths: frozenset[Path] | None = None) -> UsualDecoder:
-    """What reads events if types and time are as the API server writes them; their `kind` may be anything.
+def usual_decoder(paths: frozenset[Path] | None = None, *, alone: bool = False) -> UsualDecoder:
+    """What reads events if types and time are as the API server writes them; for all others, which `decode` reads, it
+    gives None.
 
-    It gives None for all others, which `decode` reads. `paths`: the attributes that are asked for, None for all; see
-    `event_type`.
+    `paths`: the attributes that are asked for, None for all; see `event_type`. `alone`: the texts are no items of a
+    list, so they have to be of the kind Event; long ones are left to `decode`.
     """
     read = msgspec.json.Decoder(AuditEvent if paths is None else event_type(paths)).decode
 
     def usual(text: bytes | Raw) -> AuditEvent | None:
+        if alone and len(text) >= MAX_ITEMS:
+            return None
         try:
             event = read(text)
             time = event.stage_timestamp
             # What is_time begins with: a call costs too much here.
             if time and ((time[4:20:3] == "--T::." and time[26:] == "Z" and _parse(time)) or is_time(time)):
                 event.place = text
-                return event
+                return event if not alone or event.kind == "Event" else None
         except (ValueError, RecursionError):
             pass
         return None

@@ -33,7 +33,9 @@ class Engine:
         self._ruleset = ruleset
         self._match = ruleset.match  # looked up once, not for every event
         self._counts = ruleset.counts
-        self._decode = usual_decoder(ruleset.asks)
+        self.decode_usual = usual_decoder(ruleset.asks, alone=True)
+        """The event that a text is, with the attributes that rules ask for; None for a text that is no single event as
+        the API server writes it, which `decode` reads."""
 
     def process(self, event: bytes | str | Mapping[str, Any] | AuditEvent) -> list[Alert]:
         """The alerts of one event, given as JSON text, as a mapping like json.loads makes, or decoded.
@@ -45,13 +47,6 @@ class Engine:
             if usual is not None:
                 return self.evaluate(usual)
         return self._process_any(event)
-
-    def decode_usual(self, text: bytes) -> AuditEvent | None:
-        """The event that a text is, with the attributes that `ruleset.asks` for; None for a text that is no single
-        event as the API server writes it, which `decode` reads.
-        """
-        event = self._decode(text) if len(text) < MAX_ITEMS else None
-        return event if event is not None and event.kind == "Event" else None
 
     def _process_any(self, event: bytes | str | Mapping[str, Any] | AuditEvent) -> list[Alert]:
         match event:
@@ -72,8 +67,8 @@ class Engine:
 
         The event needs the attributes that `ruleset.asks` for.
         """
-        self._number += 1
-        if self._number == 1:
+        number = self._number = self._number + 1
+        if number == 1:
             self._start_ns = event.time_ns
         if self._counts:
             self._count(event)

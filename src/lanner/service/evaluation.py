@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from lanner.alert import Alert, AlertFormat
 from lanner.compiler.evaluate import holds
-from lanner.decode import Decoded, Malformed, usual_decoder
+from lanner.decode import Decoded, Malformed, usual_decoder, whole
 from lanner.engine.engine import Engine
 from lanner.event import AuditEvent, Path, parse_time
 from lanner.service.internal import InternalAlerts
@@ -141,6 +141,7 @@ class Evaluator:
         """The alerts of an event that some rule cannot be evaluated on: every rule alone, so that only that one is
         lost."""
         found: list[Alert] = []
+        event = whole(event)  # conditions as they were written may ask for more than what is left of them
         ruleset = self._engine.ruleset
         for rule in ruleset.rules:
             if not rule.enabled or (found and ruleset.first_only):
