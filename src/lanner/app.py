@@ -22,7 +22,7 @@ from pathlib import Path
 
 from lanner.alert import Alert, AlertFormat
 from lanner.config import Config
-from lanner.engine.engine import Engine
+from lanner.engine.engine import Engine, Progress
 from lanner.engine.loader import LoadResult
 from lanner.engine.ruleset import Ruleset
 from lanner.pipeline import Pipeline
@@ -219,8 +219,10 @@ class Service:
         self._internal = InternalAlerts(form, config.priority)
         self._recorder = Recorder(redactor, settings.limits.kept_event, form)
 
+        progress = Progress()
+
         def evaluator(ruleset: Ruleset) -> Evaluator:
-            engine = Engine(ruleset, config)
+            engine = Engine(ruleset, config, progress)
             return Evaluator(engine, form, self._internal, self._recorder, redactor)
 
         ruleset = self._loaded.ruleset

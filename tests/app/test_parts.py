@@ -17,7 +17,7 @@ from lanner.config import Config
 from lanner.config.service import DEFAULT_REDACTION, Silence
 from lanner.decode import decode
 from lanner.diagnostics.source import SourceFile
-from lanner.engine.engine import Engine
+from lanner.engine.engine import Engine, Progress
 from lanner.engine.loader import load_sources
 from lanner.priority import Priority
 from lanner.service import evaluation
@@ -29,7 +29,7 @@ from lanner.service.redaction import Redactor
 from lanner.service.silence import SECOND, SilenceWatch
 from lanner.service.supervisor import State, Supervisor, Watched
 from lanner.service.wiring import subject
-from lanner.sources.base import Sink, Source
+from lanner.sources.base import Sink, Source, Unavailable
 from lanner.sources.webhook_settings import AllowedSubject
 from lanner.store.records import Batch, MalformedRecord, Outcome
 from tests.cli.builders import event
@@ -115,6 +115,32 @@ def test_the_same_event_has_the_same_alert_ids() -> None:
     ids = [alert.id for found in (first, other) for alert in found.alerts]
     assert [alert.id for alert in first.alerts] == [alert.id for alert in again.alerts]
     assert len(set(ids)) == 4
+
+
+@pytest.mark.parametrize("none", [{"auditID": ""}, {"auditID": None}])
+def test_events_without_an_id_are_told_apart_by_their_text(none: dict[str, Any]) -> None:
+    """Two of them that differ are two alerts, also where everything else that makes an id is the same."""
+    what, _ = evaluator()
+    bodies = [json.dumps({**event(), **none, "user": {"username": name}}).encode() for name in ("eve", "bob", "eve")]
+    if none["auditID"] is None:
+        bodies = [body.replace(b'"auditID": null, ', b"").replace(b', "auditID": null', b"") for body in bodies]
+    found = evaluate(what, b"[%b]" % b",".join(bodies))
+    assert len({alert.id for alert in found.alerts}) == len(found.alerts) * 2 // 3
+
+
+def test_engines_may_share_their_progress() -> None:
+    """evt.num counts all events, whichever of the engines evaluates them, from the time of the first one."""
+    text = (
+        '- rule: Counted\n  desc: d\n  condition: evt.num > 0\n  output: "%evt.num %evt.reltime.s"\n'
+        "  priority: INFO\n  source: k8s_audit\n"
+    )
+    ruleset = load_sources([SourceFile("r.yaml", text)]).ruleset
+    progress = Progress()
+    one, other = Engine(ruleset, progress=progress), Engine(ruleset.copy(), progress=progress)
+    times = [f"2026-01-02T03:04:0{second}Z" for second in (5, 6, 8)]
+    bodies = [json.dumps({**event(), "stageTimestamp": time}).encode() for time in times]
+    found = [engine.process(body)[0].message for engine, body in zip((one, other, one), bodies, strict=True)]
+    assert found == ["1 0", "2 1", "3 3"]
 
 
 def test_a_copy_of_a_ruleset_answers_the_same() -> None:
@@ -204,6 +230,65 @@ def test_sources_restart_each_for_itself(monkeypatch: pytest.MonkeyPatch) -> Non
     asyncio.run(Supervisor(watched, lambda _: sink).run())
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
     assert [(w.state, w.restarts) for w in watched] == [(State.ENDED, 8), (State.ENDED, 0)]
+
+
+class Finishing:
+    """A source that has something to finish when it is stopped."""
+
+    name = "finishing"
+
+    def __init__(self, finished: list[str]) -> None:
+        self._finished = finished
+
+    async def run(self, sink: Sink) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            self._finished.append(self.name)
+
+
+def test_all_sources_finish_what_they_have_accepted() -> None:
+    """Stopping asks each of them once, and waits for all."""
+
+    async def stopped() -> list[str]:
+        finished: list[str] = []
+        watched = [Watched(name, "test", lambda: Finishing(finished)) for name in ("one", "two", "three")]
+        sink: Any = None
+        running = asyncio.create_task(Supervisor(watched, lambda _: sink).run())
+        while not all(one.state is State.RUNNING for one in watched):
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait([running])
+        assert {one.state for one in watched} == {State.STOPPED}
+        return finished
+
+    assert asyncio.run(stopped()) == ["finishing"] * 3
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(2, "No such file"), "[Errno 2] No such file"),
+        (KeyError("x"), "KeyError: 'x'"),
+        (RuntimeError(), "RuntimeError"),
+        (Unavailable("later", 5), "later"),
+    ],
+)
+def test_what_is_told_of_a_failure(monkeypatch: pytest.MonkeyPatch, error: Exception, told: str) -> None:
+    """Errors that were not made for people come with their type."""
+    seen: list[str] = []
+
+    async def sleep(seconds: float) -> None:
+        seen.append(watched.error)
+
+    monkeypatch.setattr("lanner.service.supervisor.asyncio.sleep", sleep)
+    source: Source = Fragile("fragile", [error])
+    watched = Watched("fragile", "test", lambda: source)
+    sink: Any = None
+    asyncio.run(Supervisor([watched], lambda _: sink).run())
+    assert seen == [told]
 
 
 @pytest.mark.parametrize(

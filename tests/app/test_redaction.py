@@ -87,6 +87,13 @@ def test_a_subresource() -> None:
     assert b"HIDDEN" not in redactor.event(audit(objectRef={**ref, "subresource": "token"}, responseObject=body)).raw
 
 
+@pytest.mark.parametrize("body", ["requestObject", "responseObject"])
+def test_tokens_that_are_reviewed(body: str) -> None:
+    """The API server answers with the object that was posted, token and all."""
+    review = audit(objectRef={"resource": "tokenreviews"}, **{body: {"spec": {"token": "HIDDEN"}}})
+    assert b"HIDDEN" not in Redactor(DEFAULT_REDACTION).event(review).raw
+
+
 def test_the_redacted_event_is_an_event() -> None:
     """Fields read the rest of it as before; what the engine counts stays."""
     original = audit(objectRef=SECRETS, requestObject={"data": {"k": "HIDDEN"}})

@@ -153,7 +153,7 @@ def test_a_flood_of_malformed_bodies_is_a_few_alerts(tmp_path: Path) -> None:
         lines = service.rest()
     found = [alert for alert in stored(tmp_path) if alert.rule == "Lanner internal: malformed events"]
     assert len(found) == len(lines) == 11
-    assert "20 more alerts like this from source webhook since" in found[0].output
+    assert "20 more `Lanner internal: malformed events` alerts from source webhook since" in found[0].output
     (account,) = (one for one in books(tmp_path).values() if one.source == "webhook")
     assert (account.received, account.malformed, account.duplicate) == (32, 30, 2)
 

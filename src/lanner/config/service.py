@@ -188,7 +188,7 @@ DEFAULT_REDACTION = (
         ),
     ),
     Redaction("serviceaccounts/token", ("/responseObject/status/token",)),
-    Redaction("tokenreviews", ("/requestObject/spec/token",)),
+    Redaction("tokenreviews", ("/requestObject/spec/token", "/responseObject/spec/token")),
 )
 """The values (not the names) in secrets as objects, lists, JSON patches and in what kubectl keeps of them; tokens."""
 

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 from typing import Any
 
 from lanner.alert import Alert, AlertFormat
 from lanner.config import Config
-from lanner.decode import MAX_ITEMS, EventError, decode, decode_object, usual_decoder
+from lanner.decode import EventError, decode, decode_object, usual_decoder
 from lanner.engine.ruleset import Ruleset
 from lanner.event import AuditEvent
 
 
-class Engine:
-    """Evaluates events with a ruleset. Its only state is what `evt.num` and `evt.reltime` count from.
+class Progress:
+    """What `evt.num` and `evt.reltime` count from: how many events there were, and the time of the first one."""
 
-    The ruleset may be replaced between two events by assigning `ruleset`.
+    __slots__ = ("next_number", "start_ns")
+
+    def __init__(self) -> None:
+        self.next_number = count(1).__next__  # safe from several threads
+        self.start_ns = 0
+
+
+class Engine:
+    """Evaluates events with a ruleset. Its only state is its progress, which several engines may share.
+
+    The ruleset may be replaced between two events by assigning `ruleset`. Not for several threads at once: give each
+    an engine with a copy of the ruleset.
     """
 
-    def __init__(self, ruleset: Ruleset, config: Config | None = None) -> None:
+    def __init__(self, ruleset: Ruleset, config: Config | None = None, progress: Progress | None = None) -> None:
         self.ruleset = ruleset
         self._format = AlertFormat.of(config or Config.default())
-        self._number = 0
-        self._start_ns = 0
+        self._progress = progress or Progress()
+        self._next_number = self._progress.next_number
 
     @property
     def ruleset(self) -> Ruleset:
@@ -67,18 +79,18 @@ class Engine:
 
         The event needs the attributes that `ruleset.asks` for.
         """
-        number = self._number = self._number + 1
+        number = self._next_number()
         if number == 1:
-            self._start_ns = event.time_ns
+            self._progress.start_ns = event.time_ns
         if self._counts:
-            self._count(event)
+            self._count(event, number)
         matches = self._match(event)
         if not matches:
             return []
-        self._count(event)
+        self._count(event, number)
         return [Alert(rule, event, self._format) for rule in matches]
 
-    def _count(self, event: AuditEvent) -> None:
+    def _count(self, event: AuditEvent, number: int) -> None:
         """Tell the event what evt.num and evt.reltime count; most events need not know."""
-        event.number = self._number
-        event.start_ns = self._start_ns
+        event.number = number
+        event.start_ns = self._progress.start_ns

@@ -66,7 +66,7 @@ class InternalAlerts:
         return self._at(
             kind,
             time_ns,
-            f"{count:,} more {'alert' if count == 1 else 'alerts'} like this from {_named(source, cluster)}{about}"
+            f"{count:,} more `{kind}` {'alert' if count == 1 else 'alerts'} from {_named(source, cluster)}{about}"
             f" since {rfc_3339(since_ns)}, not raised one by one",
             {"lanner.source": source, "lanner.cluster": cluster, "lanner.left_out": count, "lanner.users": [*users]},
         )

@@ -80,7 +80,7 @@ class Recorder:
             kept = without_bodies(kept)[: self._kept_event]
         identity = EventIdentity(
             cluster,
-            _digest(event.raw) if event.audit_id is MISSING else event.audit_id,
+            event.audit_id or _digest(event.raw),
             text(redacted.stage),
             text(redacted.request_received_timestamp),
             text(redacted.stage_timestamp),

@@ -64,8 +64,9 @@ class Supervisor:
         """Returns when every source has ended by itself; cancelled, when each has finished what it had accepted."""
         tasks = [asyncio.create_task(self._keep(source), name=source.name) for source in self.sources]
         try:
-            await asyncio.gather(*tasks)
+            await asyncio.gather(*map(asyncio.shield, tasks))
         finally:
+            # Once: what a source does when it is cancelled, to finish what it has accepted, must not be cancelled too.
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -124,4 +125,6 @@ def _enter(watched: Watched, state: State, error: str = "") -> None:
 
 
 def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    """What failed. Errors that nobody meant for people to read get their type."""
+    told = isinstance(error, OSError) or type(error).__module__.startswith("lanner.")
+    return str(error) if told and str(error) else f"{type(error).__name__}: {error}".removesuffix(": ")
