@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from time import process_time
 from typing import Any, TypedDict
 
 import matplotlib as mpl
@@ -35,7 +33,7 @@ _LINES = ("#2f81f7", "#d9822b")
 
 
 class Line(TypedDict):
-    """A line of a picture: `points` are (how many, microseconds an event, times the first point)."""
+    """A line of a picture: `points` are (how many, best microseconds an event, median of the ratios to the first)."""
 
     name: str
     points: list[tuple[int, float, float]]
@@ -58,7 +56,7 @@ def curves(quick: bool) -> list[Curve]:
     path = FALCO if FALCO.exists() else SHIPPED
     rules = Rules(path.stem, path.read_text("utf-8"))
     base = len(rules.load().rules)
-    rounds = 1 if quick else 7
+    rounds = 1 if quick else 5
     factors = (1, 3) if quick else (1, 3, 10, 30, 100)
     items = (10, 100) if quick else (10, 100, 1_000, 10_000, 100_000)
     words = (10, 30) if quick else (10, 30, 100, 300, 1_000, 3_000)
@@ -105,18 +103,20 @@ def _curve(of: str, events: Events, lines: dict[str, Made], counts: Sequence[int
     results = {result.name: result for result in measure(Group(of, build), rounds)}
     return Curve(
         of=of,
-        floor=round(results["floor"].median * 1e6, 2),
-        lines=[Line(name=name, points=[_point(count, results[f"{name} {count}"]) for count in counts]) for name in lines],
+        floor=round(results["floor"].best * 1e6, 2),
+        lines=[
+            Line(name=name, points=[_point(count, results[f"{name} {count}"]) for count in counts]) for name in lines
+        ],
     )
 
 
 def _point(count: int, result: Result) -> tuple[int, float, float]:
-    return count, round(result.median * 1e6, 2), round(result.ratio or 1, 2)
+    return count, round(result.best * 1e6, 2), round(result.ratio or 1, 2)
 
 
 def draw(found: Sequence[Curve], path: Path) -> None:
     """Draw the curves side by side; the same file for the same data."""
-    style = {
+    style: Any = {  # names of settings, of which each version of matplotlib knows others
         "svg.hashsalt": "lanner",
         "svg.fonttype": "none",
         "font.size": 9,
@@ -148,7 +148,7 @@ def _draw_curve(axes: Axes, curve: Curve, top: float) -> None:
     axes.set_xticks(counts, [f"{count:,}" for count in counts])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_ylim(0, top * 1.15)
+    axes.set_ylim(0, top * 1.4)  # room for the legend
     axes.set_xlabel(curve["of"])
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color=_INK, alpha=0.25, lw=0.6)

@@ -78,11 +78,14 @@ def measure(group: Group, rounds: int) -> list[Result]:
     wanted = group.build()
     rounds = min(rounds, group.rounds or rounds)
     times: dict[str, list[float]] = {each.name: [] for each in wanted}
+    gc.collect()
+    gc.freeze()  # or each would also pay for looking through what the others have prepared
     for number in range(1, rounds + 1):
         for each in wanted:
             gc.collect()
             progress(f"{group.name}, round {number} of {rounds}: {each.name}")
             times[each.name].append(each.scenario() / each.count)
+    gc.unfreeze()
     progress("")
     return [_result(group, each, times) for each in wanted]
 

@@ -35,6 +35,7 @@ _CLOSED = frozenset(
 match and would cost nothing."""
 
 _LETTERS = re.compile("[A-Za-z]+")
+_PATTERNS = ("regex", "glob", "iglob")
 _BOOLEANS = frozenset(("true", "false"))
 
 
@@ -108,7 +109,8 @@ def _other(expr: Expr, number: int, *, positive: bool) -> tuple[Expr, bool]:
             wanted = positive != expr.operator.startswith("!")
             match expr.right:
                 case Literal() if wanted and _is_word(expr.right):
-                    return replace(expr, right=_other_word(expr.right, number)), True
+                    other = _other_pattern if expr.operator in _PATTERNS else _other_word
+                    return replace(expr, right=other(expr.right, number)), True
                 case ListLiteral(items=items) if wanted and all(map(_is_word, items)):
                     others = tuple(_other_word(item, number) for item in items)
                     return replace(expr, right=replace(expr.right, items=others)), bool(items)
@@ -128,6 +130,11 @@ def _other_word(literal: Literal, number: int) -> Literal:
     draw = Random(f"{number} {value}")
     changed = _LETTERS.sub(lambda letters: "".join(draw.choices(string.ascii_lowercase, k=len(letters[0]))), value)
     return replace(literal, value=changed if changed != value else f"{value}{number}")
+
+
+def _other_pattern(literal: Literal, number: int) -> Literal:
+    """A pattern that asks for a word more: letters in it may mean something."""
+    return replace(literal, value=f"({literal.value}){word(f'{number} {literal.value}')}")
 
 
 def word(seed: str) -> str:

@@ -46,9 +46,9 @@ def groups(inputs: Inputs) -> Iterator[Group]:
     """All that is measured, in the order it is told."""
     for events in inputs.events:
         yield Group(f"an event of {events.name}", partial(engine, events, inputs.rules))
-    yield Group("many rules", partial(many_rules, inputs), rounds=7)
+    yield Group("many rules", partial(many_rules, inputs), rounds=5)
     for title, changed in many_constants(inputs):
-        yield Group(title, partial(compared, inputs, changed), rounds=7)
+        yield Group(title, partial(compared, inputs, changed), rounds=5)
     yield Group("words in config maps", partial(config_maps, inputs))
     yield Group("first events", partial(first_events, inputs), rounds=5)
     yield Group("loading", partial(loading, inputs), rounds=3)
@@ -291,12 +291,12 @@ def replays(inputs: Inputs) -> list[Measurement]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.run", description="measure Lanner")
     parser.add_argument("--quick", action="store_true", help="a few events and one round: shows that it runs")
-    parser.add_argument("--rounds", type=int, metavar="N", help="how often everything runs (9; slow things less)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="how often everything runs (5; slow things less)")
     parser.add_argument("--only", metavar="TEXT", default="", help="the groups with this in their name")
     parser.add_argument("--replay-size", type=int, metavar="MB", default=200, help="input of lanner replay (200)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the results as JSON")
     options = parser.parse_args(arguments)
-    rounds = options.rounds or (1 if options.quick else 9)
+    rounds = options.rounds or (1 if options.quick else 5)
     facts = machine()
     inputs = Inputs(options.quick, 2 if options.quick else options.replay_size)
     chosen = (group for group in groups(inputs) if options.only in group.name)

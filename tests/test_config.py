@@ -99,6 +99,8 @@ def _sample(setting: Setting) -> str:
     default = setting.default
     if setting.choices:
         return setting.choices[0]
+    if setting.name == "lanner.store":
+        return "sqlite:////folder/lanner.db"
     match setting.kind.name:
         case "BOOL":
             return "true"

@@ -2,6 +2,9 @@
 
 STEPS is that order. Each step needs those before it; at the end they are undone from the last to the first, so that
 sources stop taking, then what they have accepted is committed, and only then the store is closed.
+
+Nothing waits for the store: while it cannot be opened, the server tells so, and what comes is refused with the word to
+come again.
 """
 
 from __future__ import annotations
@@ -36,31 +39,42 @@ from lanner.service.evaluation import Evaluator
 from lanner.service.internal import InternalAlerts
 from lanner.service.logs import logger
 from lanner.service.moderation import Moderator
+from lanner.service.opening import LateStore
 from lanner.service.records import INTERNAL, Recorder
 from lanner.service.redaction import Redactor
-from lanner.service.silence import SilenceWatch
+from lanner.service.silence import SilenceWatch, Silent
 from lanner.service.stdout import Cursor, Stdout, forget
-from lanner.service.supervisor import Supervisor, Watched
+from lanner.service.supervisor import State, Supervisor, Watched
 from lanner.service.wiring import Wiring, logins, tokens
 from lanner.sources.base import Unavailable
 from lanner.sources.webhook_settings import PathSettings
 from lanner.store.committer import Committer
 from lanner.store.errors import StoreError
+from lanner.store.place import identity, place
 from lanner.store.records import AlertRecord, Batch, RetentionPolicy
-from lanner.store.store import Store, open_store
+from lanner.store.store import Store, make_store
 
 SECOND = 1_000_000_000
 LOOK = 1.0
 """Seconds between two looks at silence, refusals and the store."""
 
 RETENTION = 300.0
-LONGEST_STORE_WAIT = 30.0
+"""Seconds between two cleanings; the first comes as soon as the store is open."""
+
+PATIENCE = 2.0
+"""Seconds that the sources are held back for a store that is being opened, so that usually no sender is refused."""
+
+LONGEST_STORE_WAIT = 5.0
 STDOUT_TIME = 3.0
 SWITCH = 0.001
 """Seconds a thread may go on while others wait: the event loop must not wait long for the one with odd bodies."""
 
 MAX_OWED = 1000
 """Internal alerts that wait for a store that does not take them."""
+
+NOT_YET = "the store is being opened"
+OPENING = "opening the store"
+SOURCES = "sources"
 
 log = logger(__name__)
 
@@ -79,6 +93,14 @@ class Options:
     buffered: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What was read from the store when it was opened: who was heard before, and where standard output goes on."""
+
+    heard: Sequence[tuple[str, str]]
+    cursor: Cursor | None
+
+
 class Service:
     """One run of the service."""
 
@@ -91,9 +113,11 @@ class Service:
         self._stop = asyncio.Event()
         self._accounts = Accounts()
         self._metrics = Metrics()
-        self._store_failure = ""
-        self._failing_since = 0.0
+        self._store_failure = NOT_YET
+        self._failing_since = time.monotonic()
+        self._fatal: StoreError | None = None
         self._owed: list[tuple[str, AlertRecord]] = []
+        self._heard_before = False
         self._first_event_told = False
         self._silence = SilenceWatch(self._settings.silence)
         self._moderator = Moderator()
@@ -102,20 +126,20 @@ class Service:
         self._notes = wiring.notes
         # made by the steps
         self._store: Store
+        self._late: LateStore
+        self._tried = asyncio.Event()
         self._committer: Committer
         self._cursor: Cursor | None = None
         self._stdout: Stdout | None = None
         self._recorder: Recorder
         self._internal: InternalAlerts
         self._pipeline: Pipeline
-        self._sources: Supervisor
-        self._server: Supervisor | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> int:
         """Runs until a signal, the end of all sources, or the time that was asked for; the exit code.
 
-        Raises StoreError for a store that can never work.
+        Raises StoreError for a store that can never work, and for one that could not be opened until the end.
         """
         sys.setswitchinterval(SWITCH)
         loop = asyncio.get_running_loop()
@@ -136,13 +160,20 @@ class Service:
             gc.set_threshold(COLLECT, *gc.get_threshold()[1:])
             await self._stop.wait()
         finally:
-            log.info("stopping", reason="finishing what was accepted")
+            accepted = SOURCES in self._tasks
+            if accepted:
+                log.info("stopping", reason="finishing what was accepted")
             for step in reversed(done):
                 try:
                     await step.stop(self)
                 except Exception as error:
                     log.error("a step of stopping failed", step=step.name, error=str(error))
-            log.info("stopped", **self._summary())
+            if accepted:
+                log.info("stopped", **self._summary())
+        if self._fatal is not None:
+            raise self._fatal
+        if OPENING in self._tasks and not self._late.is_open:
+            raise StoreError(f"stopped before the store could be opened: {self._late.failure}", retryable=True)
         return 0
 
     def _signalled(self, number: int) -> None:
@@ -159,42 +190,63 @@ class Service:
 
     # the steps
 
-    async def _open_store(self) -> None:
-        """Waits for a store that may still come; one that can never work ends the run."""
-        wait = 1.0
-        while True:
-            try:
-                self._store = await asyncio.to_thread(self._opened)
-                return
-            except StoreError as error:
-                if not error.retryable:
-                    raise
-                log.error("the store cannot be opened", error=str(error), next_try=f"{wait:g}s")
-            if await _happens(self._stop, wait):
-                raise StoreError("stopped before the store could be opened", retryable=True)
-            wait = min(wait * 2, LONGEST_STORE_WAIT)
-
-    def _opened(self) -> Store:
-        """The store, and in it how far standard output had come. Raises StoreError."""
-        store = open_store(self._settings.store)
-        # In a shared store each host has a standard output of its own.
-        name = "stdout" if self._settings.store.startswith("sqlite") else f"stdout {self._config.hostname}"
-        try:
-            if self._settings.stdout:
-                self._cursor = Cursor(store, name)
-            else:
-                forget(store, name)
-        except StoreError:
-            store.close()
-            raise
-        return store
+    async def _make_store(self) -> None:
+        self._store = make_store(self._settings.store)
+        self._late = LateStore(self._store, NOT_YET)
 
     async def _close_store(self) -> None:
         if hasattr(self, "_store"):
             await _bounded(self._store.close, 5, "closing the store")
 
-    async def _start_committer(self) -> None:
-        self._committer = Committer(self._store)
+    async def _start_opening(self) -> None:
+        self._tasks[OPENING] = asyncio.create_task(self._open_store(), name=OPENING)
+        await _happens(self._tried, PATIENCE)
+        if self._fatal is not None:
+            raise self._fatal
+
+    async def _open_store(self) -> None:
+        """Tries until the store is open; one that can never work ends the run."""
+        wait = 1.0
+        while True:
+            try:
+                opened = await asyncio.to_thread(self._looked_into)
+            except StoreError as error:
+                if not error.retryable:
+                    self._fatal = error
+                    self._stop.set()
+                    return
+                self._late_still(str(error), wait)
+            else:
+                self._begin(opened)
+                return
+            finally:
+                self._tried.set()
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, LONGEST_STORE_WAIT)
+
+    def _late_still(self, reason: str, wait: float) -> None:
+        """The store could not be opened. Logged where that is news."""
+        if reason != self._store_failure:
+            log.error("the store cannot be opened; senders are told to come again", error=reason)
+        if self._store_failure == NOT_YET:
+            self._raise("", self._internal.refused(time.time_ns(), reason))
+        log.debug("the store cannot be opened", error=reason, next_try=f"{wait:g}s")
+        self._store_failure = self._late.failure = reason
+
+    def _looked_into(self) -> Opened:
+        """Opens the store, and reads what has to be known before the first commit. Raises StoreError."""
+        self._store.connect()
+        heard = [(c.source, c.cluster) for c in self._store.counters().sources if c.last_received_ns]
+        # In a shared store each host has a standard output of its own.
+        name = "stdout" if self._settings.store.startswith("sqlite") else f"stdout {self._config.hostname}"
+        if self._settings.stdout:
+            return Opened(heard, Cursor(self._store, name))
+        forget(self._store, name)
+        return Opened(heard, None)
+
+    def _begin(self, opened: Opened) -> None:
+        """The store is open: from here on it takes commits."""
+        self._cursor = opened.cursor
         if self._cursor is not None:
             self._stdout = Stdout(
                 sys.stdout.fileno(),
@@ -205,6 +257,20 @@ class Service:
                 self._cursor.end,
             )
             self._committer.subscribe(self._stdout.write)
+        names = {source.name for source in self._watched}
+        known = [key for key in opened.heard if key[0] in names]
+        self._heard_before = bool(known)
+        self._silence.expect(known, time.time_ns())
+        late = {} if self._store_failure == NOT_YET else {"after": _since(self._failing_since)}
+        self._store_failure = ""
+        self._late.open()
+        log.info("store opened", store=place(self._settings.store), **late)
+
+    async def _stop_opening(self) -> None:
+        await self._end(OPENING)
+
+    async def _start_committer(self) -> None:
+        self._committer = Committer(self._late)
 
     async def _stop_committer(self) -> None:
         await _bounded(self._committer.close, self._settings.limits.stop, "the last commits")
@@ -246,22 +312,23 @@ class Service:
         await _bounded(self._pipeline.close, self._settings.limits.stop, "large bodies")
 
     async def _start_sources(self) -> None:
-        heard = await asyncio.to_thread(self._store.counters)
-        known = [(c.source, c.cluster) for c in heard.sources if c.last_received_ns]
-        names = {source.name for source in self._watched}
-        self._silence.expect((place for place in known if place[0] in names), time.time_ns())
-        self._sources = Supervisor(self._watched, self._pipeline.sink)
-        task = asyncio.create_task(self._sources.run(), name="sources")
+        sources = Supervisor(self._watched, self._pipeline.sink)
+        task = asyncio.create_task(sources.run(), name=SOURCES)
         task.add_done_callback(lambda _: self._stop.set())
-        self._tasks.append(task)
+        self._tasks[SOURCES] = task
 
     async def _stop_sources(self) -> None:
-        task = next((task for task in self._tasks if task.get_name() == "sources"), None)
-        if task is not None:
-            task.cancel()
-            _, late = await asyncio.wait([task], timeout=self._settings.limits.stop + 10)
-            if late:
-                log.error("sources did not end in time")
+        if not await self._end(SOURCES, self._settings.limits.stop + 10):
+            log.error("sources did not end in time")
+
+    async def _end(self, name: str, seconds: float = 10) -> bool:
+        """Cancel a task that was perhaps not started; whether it has ended within the time."""
+        task = self._tasks.get(name)
+        if task is None:
+            return True
+        task.cancel()
+        _, late = await asyncio.wait([task], timeout=seconds)
+        return not late
 
     async def _start_server(self) -> None:
         settings = self._settings.server
@@ -274,7 +341,9 @@ class Service:
             rules_files=_digests(self._options.rules_files),
             config_files=_digests(map(Path, self._config.files)),
             accounts=self._accounts,
-            sources=self._sources.sources,
+            sources=self._watched,
+            store=place(self._settings.store),
+            store_identity=lambda: identity(self._settings.store),
             store_failure=lambda: self._store_failure,
             waiting=lambda: self._committer.waiting,
             in_flight=lambda: self._budget.used,
@@ -288,32 +357,30 @@ class Service:
             access = PathSettings(tokens=tokens(settings.access), logins=logins(settings.access))
             return StatusServer(status_app(facts, self._metrics, settings.healthz, settings.metrics, access), settings)
 
-        self._server = Supervisor([Watched(SERVER, "status server", make)], self._pipeline.sink)
-        self._tasks.append(asyncio.create_task(self._server.run(), name=SERVER))
+        server = Supervisor([Watched(SERVER, "status server", make)], self._pipeline.sink)
+        self._tasks[SERVER] = asyncio.create_task(server.run(), name=SERVER)
 
     async def _stop_server(self) -> None:
-        task = next((task for task in self._tasks if task.get_name() == SERVER), None)
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task], timeout=10)
+        await self._end(SERVER)
 
     async def _start_watching(self) -> None:
-        regular = (
-            (self._look, LOOK),
-            (self._look_at_store, 2 * LOOK),
-            (self._note_stdout, 2 * LOOK),
-            (self._retain, RETENTION),
-        )
-        for work, seconds in regular:
-            self._tasks.append(asyncio.create_task(_repeat(work, seconds), name=work.__name__))
+        for name, (work, seconds) in self._regular().items():
+            self._tasks[name] = asyncio.create_task(_repeat(work, seconds), name=name)
         self._tell_where_everything_is()
+
+    def _regular(self) -> dict[str, tuple[Callable[[], Awaitable[None]], float]]:
+        """What is done again and again, and how many seconds are in between."""
+        return {
+            "look": (self._look, LOOK),
+            "look at the store": (self._look_at_store, 2 * LOOK),
+            "note standard output": (self._note_stdout, 2 * LOOK),
+            "retention": (self._retain, RETENTION),
+        }
 
     async def _stop_watching(self) -> None:
         """Runs before the sources stop; what they refuse from here on is counted at the very end."""
-        tasks = [task for task in self._tasks if task.get_name() not in ("sources", SERVER)]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for name in self._regular():
+            await self._end(name)
 
     async def _nothing(self) -> None:
         """What has nothing to start."""
@@ -331,13 +398,14 @@ class Service:
                 await self._pipeline.commit(Batch(source, cluster, now, refused=reasons))
             except Unavailable:
                 self._accounts.give_back(source, cluster, reasons)
-        for silent in self._silence.look(self._accounts.sources, now):
-            log.warning(
-                "cluster went silent", source=silent.source, cluster=silent.cluster, seconds=round(silent.seconds)
-            )
-            self._raise(
-                silent.cluster, self._internal.silent(now, silent.source, silent.cluster, silent.seconds), silent.source
-            )
+        for news in self._silence.look(self._accounts.sources, now):
+            where = {"source": news.source, "cluster": news.cluster, "seconds": round(news.seconds)}
+            if isinstance(news, Silent):
+                log.warning("cluster went silent", **where)
+                alert = self._internal.silent(now, news.source, news.cluster, news.seconds)
+                self._raise(news.cluster, alert, news.source)
+            else:
+                log.info("cluster is heard again", **where)
         for one in self._moderator.sums(now, everything=last):
             alert = self._internal.left_out(now, *one)
             self._raise(one.cluster, alert, one.source)
@@ -352,11 +420,12 @@ class Service:
 
     async def _look_at_store(self) -> None:
         """Notice that the store has failed while nobody wrote, and that it works again."""
+        await self._late.opened()
         healthy = await asyncio.to_thread(self._store.healthy)
         if not healthy:
             self._store_refused(str(self._store.failure or f"{self._store.name} does not answer"))
         elif self._store_failure:
-            log.info("the store works again", after=f"{time.monotonic() - self._failing_since:.0f}s")
+            log.info("the store works again", after=_since(self._failing_since))
             self._store_failure = ""
 
     async def _note_stdout(self) -> None:
@@ -372,6 +441,7 @@ class Service:
             self._cursor.save(self._stdout.passed(0 if self._committer.waiting[0] else end))
 
     async def _retain(self) -> None:
+        await self._late.opened()
         settings = self._settings
         policy = RetentionPolicy(
             max_age_ns=int(settings.retention_age * SECOND) or None,
@@ -405,18 +475,27 @@ class Service:
             ]
 
     def _hint(self, now_ns: int) -> None:
-        """Say once that no event has come, and where to look."""
+        """Say once that no event has come, and where to look. What stood in the store at the start has come."""
         limit = self._settings.silence.first_event
-        if self._first_event_told or not limit or now_ns - self._started_ns < limit * SECOND:
+        if self._first_event_told or not limit or now_ns - self._started_ns < limit * SECOND or not self._late.is_open:
             return
         self._first_event_told = True
-        if any(account.received for account in self._accounts.sources.values()):
+        accounts = self._accounts.sources.values()
+        if self._heard_before or any(account.received for account in accounts):
             return
-        places = [source.place for source in self._sources.sources if source.kind == "webhook"]
+        webhooks = [source for source in self._watched if source.kind == "webhook"]
+        down = {source.name: source.error or source.state.value for source in webhooks if not source.sound}
+        refused = sum((account.refused for account in accounts), Counter[str]())
+        found: dict[str, object] = {"refused": refused.total()}
+        if refused:
+            found["reasons"] = " ".join(f"{reason}:{count}" for reason, count in sorted(refused.items()))
+        if down:
+            found["not_listening"] = "; ".join(f"{name}: {reason}" for name, reason in down.items())
         log.warning(
             "no event has come yet",
             minutes=round(limit / 60, 1),
-            listening=" ".join(places) or "nowhere",
+            listening=" ".join(source.place for source in webhooks if source.state is State.RUNNING) or "nowhere",
+            **found,
             check="the API server's flags --audit-policy-file and --audit-webhook-config-file, the server URL in that "
             "kubeconfig as seen from the API server's host, and apiserver_audit_error_total in its /metrics",
         )
@@ -429,7 +508,6 @@ class Service:
             all=len(rules),
             files=" ".join(str(path) for path in self._options.rules_files),
         )
-        log.info("store opened", store=self._store.name.removeprefix("the store ").strip("`"))
         log.info("configuration read", files=" ".join(self._config.files) or "none: the defaults hold")
         for note in self._notes:
             log.info(note)
@@ -445,25 +523,26 @@ class Step:
 
 
 STEPS: tuple[Step, ...] = (
-    Step("store", Service._open_store, Service._close_store),
+    Step("store", Service._make_store, Service._close_store),
     Step("committer", Service._start_committer, Service._stop_committer),
     Step("pipeline", Service._make_pipeline, Service._close_pipeline),
+    Step(OPENING, Service._start_opening, Service._stop_opening),
     # Undone when the sources have stopped: what they refused last, and alerts that still wait, are committed.
     Step("last words", Service._nothing, Service._flush),
-    Step("sources", Service._start_sources, Service._stop_sources),
-    Step("server", Service._start_server, Service._stop_server),
+    Step(SERVER, Service._start_server, Service._stop_server),
+    Step(SOURCES, Service._start_sources, Service._stop_sources),
     Step("watch", Service._start_watching, Service._stop_watching),
 )
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], seconds: float) -> None:
-    """Do it again and again; a failure is logged and does not end it."""
+    """Do it at once, then again and again; a failure is logged and does not end it."""
     while True:
-        await asyncio.sleep(seconds)
         try:
             await work()
         except Exception as error:
             log.error("a regular task failed", task=getattr(work, "__name__", ""), error=str(error))
+        await asyncio.sleep(seconds)
 
 
 async def _happens(event: asyncio.Event, seconds: float) -> bool:
@@ -472,6 +551,10 @@ async def _happens(event: asyncio.Event, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+def _since(monotonic: float) -> str:
+    return f"{time.monotonic() - monotonic:.0f}s"
 
 
 async def _bounded(work: Callable[[], None], seconds: float, what: str) -> None:

@@ -62,7 +62,8 @@ MAX_KEPT = 1_000
 keep a piece of two bytes costs a hundred times that."""
 
 MAX_ITEMS = 1_000_000
-"""Groups, addresses or annotations that are read of one event; and items of a list that are read at once."""
+"""Groups, addresses or annotations that are read of one event; and items of a list that are read at once. Texts below
+4 MB are not counted: they have two million at most."""
 
 PART = 1_000
 """Events of a part of a body: an event takes up to 20 times its bytes."""
@@ -145,12 +146,12 @@ def usual_decoder(paths: frozenset[Path] | None = None, *, alone: bool = False) 
     gives None.
 
     `paths`: the attributes that are asked for, None for all; see `event_type`. `alone`: the texts are no items of a
-    list, so they have to be of the kind Event; long ones are left to `decode`.
+    list, so they have to be of the kind Event; those that may have very many items are left to `decode`.
     """
     read = msgspec.json.Decoder(AuditEvent if paths is None else event_type(paths)).decode
 
     def usual(text: bytes | Raw) -> AuditEvent | None:
-        if alone and len(text) >= MAX_ITEMS:
+        if alone and len(text) >= 4 * MAX_ITEMS and not _has_few_items(bytes(text)):
             return None
         try:
             event = read(text)
@@ -248,7 +249,7 @@ def decode_object(event: Any) -> AuditEvent:
 
 def _has_few_items(text: bytes) -> bool:
     """Whether no array or object in the text can have very many items. Costs nothing for texts of the usual size."""
-    return len(text) < 2 * MAX_ITEMS or text.count(b",") < MAX_ITEMS
+    return len(text) < 4 * MAX_ITEMS or text.count(b",") < MAX_ITEMS
 
 
 def _decode_typed(text: bytes) -> AuditEvent:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,9 +84,10 @@ class Running:
             if passed["event"] == event and values.items() <= passed.items():
                 self._passed.remove(passed)
                 return passed
+        end = time.monotonic() + TIMEOUT
         while True:
             try:
-                entry = self._entries.get(timeout=TIMEOUT)
+                entry = self._entries.get(timeout=max(0.0, end - time.monotonic()))
             except Empty:
                 raise AssertionError(f"no `{event}`: {self.log}") from None
             assert entry is not None, f"ended without `{event}`: {self.log}"
@@ -93,6 +95,11 @@ class Running:
             if entry["event"] == event and values.items() <= entry.items():
                 return entry
             self._passed.append(entry)
+
+    def said(self) -> list[str]:
+        """All that was logged, in its order; the process has to end."""
+        self.log += iter(lambda: self._entries.get(timeout=TIMEOUT), None)
+        return [str(entry["event"]).strip() for entry in self.log]
 
     def line(self) -> str:
         """The next line of standard output; waits for it."""

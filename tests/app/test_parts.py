@@ -26,7 +26,7 @@ from lanner.service.evaluation import MAX_MALFORMED, Evaluation, Evaluator
 from lanner.service.internal import InternalAlerts
 from lanner.service.records import Recorder
 from lanner.service.redaction import Redactor
-from lanner.service.silence import SECOND, SilenceWatch
+from lanner.service.silence import SECOND, HeardAgain, SilenceWatch
 from lanner.service.supervisor import State, Supervisor, Watched
 from lanner.service.wiring import subject
 from lanner.sources.base import Sink, Source, Unavailable
@@ -180,7 +180,7 @@ def test_refusals_wait_for_the_store() -> None:
 
 
 def test_silence() -> None:
-    """Told once for each silence, by the limit of the cluster, never before something was heard."""
+    """Told once for each silence, by the limit of the cluster, never before something was heard; and so is its end."""
     watch = SilenceWatch(Silence(after=10, clusters={"lab": 0, "slow": 100}, first_event=0))
     accounts = {("w", name): Account(last_received_ns=1 * SECOND) for name in ("prod", "lab", "slow")}
     accounts["w", "never"] = Account()
@@ -189,7 +189,8 @@ def test_silence() -> None:
     assert list(watch.look(accounts, 13 * SECOND)) == []
     assert watch.silent == {("w", "prod")}
     accounts["w", "prod"].last_received_ns = 13 * SECOND
-    assert list(watch.look(accounts, 14 * SECOND)) == []
+    assert list(watch.look(accounts, 14 * SECOND)) == [HeardAgain("w", "prod", 12)]
+    assert list(watch.look(accounts, 15 * SECOND)) == []
     assert not watch.silent
     assert [s.cluster for s in watch.look(accounts, 23 * SECOND)] == ["prod"]
 

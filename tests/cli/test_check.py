@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -85,6 +86,107 @@ def test_a_configuration_is_known_by_its_content(lanner: Lanner, tmp_path: Path)
     assert f"{path}:1:" in result.stdout
     path.write_text("priority: warning\njson_output: true\n")
     assert lanner("check", path).stdout == f"{path}: ok\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mysql://user:secret@host/db", "`mysql` is no kind of store"),
+        ("/var/lib/lanner.db", "`lanner.store` is no URL of a store"),
+        ("sqlite:lanner.db", "`lanner.store` is no URL of a store"),
+        ("postgresql://", "`lanner.store` does not say which store"),
+    ],
+)
+def test_a_store_that_cannot_be(lanner: Lanner, tmp_path: Path, url: str, message: str) -> None:
+    """Told with its place and with what a store can be, here as when the service starts."""
+    path = tmp_path / "falco.yaml"
+    path.write_text(f"lanner:\n  store: {url}\n")
+    result = lanner("check", path)
+    assert result.code == 1
+    assert f"error[CONFIG_ERROR]: {message}\n --> {path}:2:10\n" in result.stdout
+    assert "`postgresql://user@host/database`" in result.stdout
+    assert "CONFIG_ERROR" in lanner("run", "-c", path, "--dry-run").stderr
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:////var/lib/lanner/lanner.db", "postgresql://user:word@host/db", "postgres://user@host/db"]
+)
+def test_stores_that_can_be(lanner: Lanner, tmp_path: Path, url: str) -> None:
+    """They are not looked for."""
+    path = tmp_path / "falco.yaml"
+    path.write_text(f"lanner: {{store: '{url}'}}\n")
+    assert lanner("check", path).stdout == f"{path}: ok\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "line"),
+    [
+        ("lanner: {webhooks: [{certificate: PATH}]}", 1),
+        ("lanner:\n  webhooks:\n    - certificate: falco.yaml\n      key: PATH", 4),
+        ("lanner:\n  webhooks:\n    - certificate: falco.yaml\n      client_ca: PATH", 4),
+        ("lanner: {webhooks: [{token_file: PATH}]}", 1),
+        ("lanner:\n  webhooks:\n    - paths:\n        - path: /a\n        - {path: /b, token_file: PATH}", 5),
+        ("lanner: {webhooks: [{username: a, password_file: PATH}]}", 1),
+        ("lanner: {server: {token_file: PATH}}", 1),
+        ("webserver:\n  ssl_enabled: true\n  ssl_certificate: PATH", 3),
+        ("webserver: {ssl_enabled: true, ssl_certificate: falco.yaml}\nlanner: {server: {key: PATH}}", 2),
+        ("plugins:\n  - name: k8saudit\n    init_config: {sslCertificate: PATH}\n    open_params: https://:1/a", 3),
+        ("plugins:\n  - name: k8saudit\n    open_params: file://PATH", 3),
+        ("plugins:\n  - name: k8saudit\n    open_params: PATH", 3),
+        ("lanner: {files: [{path: PATH}]}", 1),
+        ("lanner: {files: [{path: PATH, follow: false}]}", 1),
+    ],
+)
+def test_files_that_a_configuration_names(
+    lanner: Lanner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, line: int
+) -> None:
+    """One that is not there is a warning at its place, since it may come later; one that is there is fine."""
+    monkeypatch.chdir(tmp_path)
+    named = tmp_path / "named"
+    Path("falco.yaml").write_text(written.replace("PATH", str(named)) + "\n")
+    result = lanner("check", "falco.yaml")
+    assert result.code == 0
+    assert "warning[CONFIG_FILE_NOT_FOUND]: there is no file" in result.stdout
+    assert f"`{named}`\n --> falco.yaml:{line}:" in result.stdout
+    assert result.stdout.endswith("falco.yaml: ok, 1 warning\n")
+    named.write_text("something")
+    assert lanner("check", "falco.yaml").stdout == "falco.yaml: ok\n"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "webserver: {ssl_enabled: false, ssl_certificate: /nowhere/falco.pem}",
+        "webserver: {enabled: false, ssl_enabled: true, ssl_certificate: /nowhere/falco.pem}",
+        'lanner: {files: [{path: "-"}, {path: /nowhere/*.log}]}',
+        "plugins: [{name: k8saudit, init_config: {sslCertificate: /nowhere/falco.pem}, open_params: 'http://:1/a'}]",
+        "lanner: {webhooks: [{certificate: }]}",
+    ],
+)
+def test_files_that_are_not_needed(lanner: Lanner, tmp_path: Path, written: str) -> None:
+    """What Falco's own falco.yaml names and does not use, patterns and standard input bring no warning."""
+    path = tmp_path / "falco.yaml"
+    path.write_text(written + "\n")
+    assert lanner("check", path).stdout == f"{path}: ok\n"
+
+
+def test_a_folder_where_a_file_has_to_be(lanner: Lanner, tmp_path: Path) -> None:
+    """Is told as what it is."""
+    path = tmp_path / "falco.yaml"
+    path.write_text(f"lanner: {{webhooks: [{{token_file: {tmp_path}}}]}}\n")
+    assert f"`{tmp_path}` is a folder, not a file" in lanner("check", path).stdout
+
+
+def test_a_file_that_may_not_be_read(lanner: Lanner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By whoever checks, which need not be who runs the service: a warning."""
+    path = tmp_path / "falco.yaml"
+    token = tmp_path / "token"
+    token.write_text("secret")
+    path.write_text(f"lanner: {{webhooks: [{{token_file: {token}}}]}}\n")
+    monkeypatch.setattr(os, "access", lambda name, mode: str(name) != str(token))
+    result = lanner("check", path)
+    assert f"the file `{token}` may not be read by the user who checks" in result.stdout
+    assert result.code == 0
 
 
 def test_a_file_that_does_not_exist(lanner: Lanner, tmp_path: Path, rules_file: Path) -> None:

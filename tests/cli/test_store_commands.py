@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sqlite3
 import time
@@ -133,6 +134,71 @@ def test_csv(ask: Ask) -> None:
     assert [row["rule"] for row in rows] == ["Rule 50", "Rule 3", "Rule 2", "Rule 1"]
     assert rows[0]["name"] == "a,b"
     assert "\x1b" not in "".join(rows[0].values())
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\\t=1"),
+        ("\r=1", "'\\r=1"),
+        ("\n=1", "'\n=1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("a=1", "a=1"),
+        ("", ""),
+    ],
+)
+def test_csv_holds_no_formulas(ask: Ask, folder: Path, name: str, cell: str) -> None:
+    """What a spreadsheet would calculate has a single quote in front; everything else stays."""
+    store = open_store(f"sqlite:///{folder}/lanner.db")
+    fill(store, (alert(0, name=name, user=name),))
+    store.close()
+    text = "\n".join(ask("alerts", "--format", "csv", "--since", "30m"))
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert (row["name"], row["user"]) == (cell, cell)
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "table"])
+@pytest.mark.parametrize(
+    ("limit", "told"), [(0, ""), (1, "the newest one is"), (3, "the newest 3 are"), (4, ""), (5, "")]
+)
+@pytest.mark.parametrize("what", [[], ["--malformed"]])
+def test_a_list_that_is_cut_says_so(
+    lanner: Lanner, folder: Path, form: str, limit: int, told: str, what: list[str]
+) -> None:
+    """On standard error, with how to get the rest; what is printed is as long as was asked for."""
+    store = open_store(f"sqlite:///{folder}/lanner.db")
+    for number in range(3):
+        store.commit(
+            [Batch("webhook", "", NOW, size=1, digest=b"%d" % number, malformed=(MalformedRecord("not JSON", b"x"),))]
+        )
+    store.close()
+    result = lanner("alerts", *what, "--format", form, "-n", str(limit), "-o", f"lanner.data_dir={folder}")
+    assert result.code == 0
+    assert result.stderr == (f"{told} shown and there are more: `--limit 0` shows all\n" if told else "")
+    if form == "json":
+        assert len(result.stdout.splitlines()) == min(limit or 4, 4)
+
+
+def test_one_alert_in_full_forges_no_lines(ask: Ask, folder: Path) -> None:
+    """Line ends and control characters in any text of an event are shown as escapes."""
+    evil = "eve\n  priority:   Debug\r\x1b[2K\u2028\x85"
+    document = json.dumps({"output_fields": {"ka.user.name": evil, evil: 1}}).encode()
+    event = json.dumps({"user": {"username": evil}}, ensure_ascii=False).encode()
+    store = open_store(f"sqlite:///{folder}/lanner.db")
+    texts: dict[str, object] = dict.fromkeys(
+        ("rule", "user", "name", "namespace", "resource", "verb", "output", "audit_id"), evil
+    )
+    hostile = alert(7, **texts, tags=(evil,), document=document, event=event)
+    fill(store, (hostile,))
+    store.close()
+    lines = ask("alerts", hostile.id)
+    assert [line for line in lines if line.lstrip().startswith("priority:")] == ["  priority:   Warning"]
+    assert all(line.isprintable() for line in lines)
+    assert "  user:       eve\\n  priority:   Debug\\r\\x1b[2K\\u2028\\x85" in lines
 
 
 def test_one_alert_in_full(ask: Ask) -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
+from lanner.config import Config
 from lanner.diagnostics.source import SourceFile
 from lanner.engine.loader import load_sources
 from lanner.server.app import status_app
 from lanner.server.facts import Facts, FileDigest
 from lanner.server.metrics import METRICS, Metrics
+from lanner.server.server import StatusServer
 from lanner.service.accounts import Accounts
 from lanner.service.supervisor import State, Watched
 from lanner.sources.base import Source
@@ -41,7 +45,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.failure = ""
-        self.source = Watched("webhook", "webhook", no_source, State.RUNNING, place="http://127.0.0.1:1/x")
+        self.sources = [Watched("webhook", "webhook", no_source, State.RUNNING, place="http://127.0.0.1:1/x")]
         self.accounts = Accounts()
         self.metrics = Metrics()
         self.facts = Facts(
@@ -51,7 +55,9 @@ class Stage:
             rules_files=[FileDigest("rules.yaml", "abc")],
             config_files=[],
             accounts=self.accounts,
-            sources=[self.source],
+            sources=self.sources,
+            store="postgresql://db.internal:5432/lanner",
+            store_identity=lambda: "0123456789abcdef",
             store_failure=lambda: self.failure,
             waiting=lambda: (2, 300),
             in_flight=lambda: 77,
@@ -61,8 +67,11 @@ class Stage:
         )
         self.metrics.tell_of(self.facts)
 
+    def app(self, access: PathSettings | None = None) -> Starlette:
+        return status_app(self.facts, self.metrics, "/livez", True, access or PathSettings())
+
     def get(self, path: str, access: PathSettings | None = None, **headers: str) -> httpx.Response:
-        app: Any = status_app(self.facts, self.metrics, "/livez", True, access or PathSettings())
+        app: Any = self.app(access)
 
         async def ask() -> httpx.Response:
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
@@ -77,23 +86,42 @@ def test_health_is_where_it_was_configured() -> None:
     assert Stage().get("/healthz").status_code == 404
 
 
+RUNNING, FAILED, STARTING, ENDED = State.RUNNING, State.FAILED, State.STARTING, State.ENDED
+
+
 @pytest.mark.parametrize(
-    ("failure", "state", "status"),
+    ("failure", "sources", "status", "word"),
     [
-        ("", State.RUNNING, 200),
-        ("", State.ENDED, 200),
-        ("", State.FAILED, 503),
-        ("", State.STARTING, 503),
-        ("the disk is full", State.RUNNING, 503),
+        ("", [("webhook", RUNNING)], 200, "ok"),
+        ("", [("webhook", FAILED)], 503, "not ready"),
+        ("", [("webhook", STARTING)], 503, "not ready"),
+        ("the disk is full", [("webhook", RUNNING)], 503, "not ready"),
+        ("", [("webhook", RUNNING), ("webhook", FAILED)], 200, "degraded"),
+        ("", [("webhook", RUNNING), ("file", FAILED)], 200, "degraded"),
+        ("", [("webhook", RUNNING), ("plugin", FAILED), ("file", ENDED)], 200, "degraded"),
+        # Senders find nobody, whatever files are read.
+        ("", [("webhook", FAILED), ("file", RUNNING)], 503, "not ready"),
+        ("", [("webhook", STARTING), ("file", ENDED)], 503, "not ready"),
+        ("", [("file", RUNNING)], 200, "ok"),
+        ("", [("file", ENDED)], 200, "ok"),
+        ("", [("file", RUNNING), ("plugin", FAILED)], 200, "degraded"),
+        ("", [("file", FAILED), ("plugin", FAILED)], 503, "not ready"),
     ],
 )
-def test_readiness(failure: str, state: State, status: int) -> None:
-    """Ready means: the store works and every source does what it should."""
+def test_readiness(failure: str, sources: list[tuple[str, State]], status: int, word: str) -> None:
+    """Ready means: the store works and somebody can take events; all that does not work is named."""
     stage = Stage()
-    stage.failure, stage.source.state = failure, state
+    stage.failure = failure
+    stage.sources[:] = [
+        Watched(f"{kind}-{number}", kind, no_source, state) for number, (kind, state) in enumerate(sources)
+    ]
     answer = stage.get("/readyz")
-    assert answer.status_code == status
-    assert answer.json()["store"].get("error", "") == failure
+    document = answer.json()
+    assert (answer.status_code, document["status"]) == (status, word)
+    assert document["store"].get("error", "") == failure
+    named = [source.name for source in stage.sources if source.state not in (RUNNING, ENDED)]
+    assert [text.split("`")[1] for text in document["problems"] if "source" in text] == named
+    assert ("the store does not work" in document["problems"]) == bool(failure)
 
 
 LOCKED = PathSettings(tokens=("let-me-in",), logins=(("me", "pw"),))
@@ -116,8 +144,17 @@ def test_probes_need_no_login_and_learn_no_details() -> None:
     stage = Stage()
     stage.failure = "cannot reach db.internal"
     assert stage.get("/livez", LOCKED).status_code == 200
-    assert "db.internal" not in stage.get("/readyz", LOCKED).text
+    assert not {"db.internal", "0123456789abcdef"} & set(re.findall(r"[\w.]+", stage.get("/readyz", LOCKED).text))
     assert "db.internal" in stage.get("/readyz", LOCKED, authorization="Bearer let-me-in").text
+
+
+def test_an_address_that_is_none_is_named() -> None:
+    """Not only that some name could not be resolved."""
+    config = replace(Config.default({}).service.server, address="lanner.invalid")
+    server = StatusServer(Stage().app(), config)
+    sink: Any = None
+    with pytest.raises(OSError, match=r"the address `lanner.invalid` cannot be resolved: "):
+        asyncio.run(server.run(sink))
 
 
 def test_versions_have_falcos_shape() -> None:

@@ -6,6 +6,7 @@ import gzip
 import json
 import logging
 import os
+import re
 import time
 import zlib
 from collections.abc import Iterator
@@ -383,14 +384,71 @@ def _free_port() -> int:
 
 
 def test_requests_are_not_logged(served: Served, caplog: pytest.LogCaptureFixture) -> None:
-    """Only debugging shows requests."""
+    """Only debugging shows requests that are taken."""
     caplog.set_level(logging.INFO)
     httpx_logger = logging.getLogger("httpx")
     level = httpx_logger.level
     httpx_logger.setLevel(logging.WARNING)
     try:
         httpx.post(served.url, content=EVENTS, headers=JSON)
-        httpx.get(served.url)
     finally:
         httpx_logger.setLevel(level)
     assert caplog.text == ""
+
+
+def refusal_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the webhook warned of, addresses without their ports."""
+    lines = [record.getMessage() for record in caplog.records if record.name == "lanner.sources.webhook"]
+    return [re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1", line) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "size", "line"),
+    [
+        (
+            "GET", "/k8s-audit/prod-eu", {}, 2,
+            "refused 405 for `/k8s-audit/prod-eu` of the cluster `prod-eu` from 127.0.0.1: audit events are taken",
+        ),
+        ("POST", "/", JSON, 2, "refused 404 for `/` from 127.0.0.1: nothing is received at this path"),
+        ("POST", "/a%0Ab%20c?secret", JSON, 2, "refused 404 for `/a\\nb c` from 127.0.0.1: nothing is received"),
+        ("POST", "/" + "a" * 500, JSON, 2, f"refused 404 for `/{'a' * 99}...` from 127.0.0.1: nothing"),
+        ("POST", "/k8s-audit", {}, 2, "refused 400 for `/k8s-audit` from 127.0.0.1: the Content-Type has to be"),
+        (
+            "POST", "/k8s-audit", {**JSON, "content-encoding": "br"}, 2,
+            "refused 415 for `/k8s-audit` from 127.0.0.1: the only Content-Encoding",
+        ),
+        ("POST", "/k8s-audit", JSON, SMALL.body + 1, "refused 413 for `/k8s-audit` from 127.0.0.1: the body is larger"),
+    ],
+)  # fmt: skip
+def test_refusals_are_told(
+    served: Served,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    size: int,
+    line: str,
+) -> None:
+    """The log has the status, the path, who it was and the text; nothing of a query, and no line that is forged."""
+    httpx.request(method, f"http://127.0.0.1:{served.port}{path}", content=b"1" * size, headers=headers)
+    (told,) = refusal_lines(caplog)
+    assert told.startswith(line)
+    assert "secret" not in told
+
+
+def test_many_refusals_are_told_ever_more_rarely(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    """Of each reason and path; paths that clients make up are one."""
+    with httpx.Client() as client:
+        for number in range(9):
+            client.post(f"http://127.0.0.1:{served.port}/{number}", content=b"{}", headers=JSON)
+        for path in ("/k8s-audit", "/k8s-audit/prod-eu"):
+            client.get(f"http://127.0.0.1:{served.port}{path}")
+    assert [(line.split("`")[1], line.rpartition("(")[2]) for line in refusal_lines(caplog)[1:4]] == [
+        ("/1", "2 so far)"),
+        ("/3", "4 so far)"),
+        ("/7", "8 so far)"),
+    ]
+    assert [line[:40] for line in refusal_lines(caplog)[4:]] == [
+        "refused 405 for `/k8s-audit` from 127.0.",
+        "refused 405 for `/k8s-audit/prod-eu` of ",
+    ]

@@ -135,7 +135,7 @@ def test_subjects_and_credentials() -> None:
     assert statuses == [None, 401, 403]
 
 
-def test_one_cluster_cannot_post_as_another() -> None:
+def test_one_cluster_cannot_post_as_another(caplog: pytest.LogCaptureFixture) -> None:
     """The credentials of a path are good for that path only."""
     sink = FakeSink()
     paths = (
@@ -158,6 +158,11 @@ def test_one_cluster_cannot_post_as_another() -> None:
     }
     assert sorted(delivery.cluster for delivery in sink.deliveries) == ["eu", "us"]
     assert sink.refusals == [("eu", "unauthorized", 2), ("us", "unauthorized", 2)]
+    lines = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert [line.partition(" from ")[0] for line in lines] == [
+        f"refused 401 for `/k8s-audit/{name}` of the cluster `{name}`" for name in ("eu", "us")
+    ]
+    assert not [line for line in lines if "token-" in line]
 
 
 def test_a_401_over_the_wire() -> None:

@@ -489,7 +489,9 @@ def test_random_requests(caplog: pytest.LogCaptureFixture) -> None:
             if number % 500 == 0:
                 still_serves(served)
         still_serves(served)
-    assert [record.getMessage() for record in caplog.records if record.levelname in ("ERROR", "WARNING")] == []
+    lines = [record.getMessage() for record in caplog.records if record.levelname in ("ERROR", "WARNING")]
+    assert [line for line in lines if not line.startswith(("refused 4", "no request from "))] == []
+    assert len(lines) < 200
     assert "failed" not in {reason for _, reason, _ in sink.refusals}
     assert {"bad_request", "unknown_path", "method", "damaged"} <= {reason for _, reason, _ in sink.refusals}
     assert len(sink.deliveries) > MANY // 500

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+import re
 import shutil
+import socket
 import ssl
 from pathlib import Path
 
 import httpx
 import pytest
 
+from lanner.sources import listener as listener_module
 from lanner.sources import tls as tls_module
-from lanner.sources.tls import TlsError, TlsFiles
-from lanner.sources.webhook_settings import AllowedSubject, PathSettings, TlsSettings, WebhookSettings
+from lanner.sources.tls import TlsError, TlsFiles, handshake_problem
+from lanner.sources.webhook_settings import (
+    AllowedSubject,
+    PathSettings,
+    TlsSettings,
+    WebhookLimits,
+    WebhookSettings,
+)
 from tests.sources.certificates import Authority, encrypt, needs_openssl, trusting
-from tests.sources.webhook_server import JSON, Answer, FakeSink, closed, head, serving
+from tests.sources.webhook_server import JSON, PATIENCE, Answer, FakeSink, Served, closed, head, serving
 
 pytestmark = needs_openssl
 
@@ -90,7 +101,7 @@ def test_client_certificates(authority: Authority, server: Path, tmp_path: Path)
         ("us", "us"): 200,
         ("us", "any"): 200,
     }
-    assert sorted(sink.refusals) == [("eu", "forbidden", 2), ("us", "forbidden", 2)]
+    assert sorted(sink.refusals) == [("", "tls", 0), ("", "tls", 0), ("eu", "forbidden", 2), ("us", "forbidden", 2)]
     assert sorted(delivery.cluster for delivery in sink.deliveries) == ["any", "any", "eu", "us"]
 
 
@@ -185,12 +196,130 @@ def test_no_tls_at_all(server: Path) -> None:
         served.stop()
         assert closed(silent)
     assert sink.deliveries == []
+    assert sink.refusals == [("", "tls", 0)]
 
 
-def test_tls_to_a_plain_port() -> None:
-    """Is answered in plain HTTP, and counted."""
+def lines_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the listener warned of, addresses without their ports."""
+    return [
+        re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1", record.getMessage())
+        for record in caplog.records
+        if record.name == listener_module.__name__ and record.levelno >= logging.WARNING
+    ]
+
+
+def fail_handshake(served: Served, client: ssl.SSLContext | bytes) -> None:
+    """Connects in a way that does not work: with that context, or sending that."""
+    with served.connect() as connection:
+        if isinstance(client, bytes):
+            connection.sendall(client)
+            connection.shutdown(socket.SHUT_WR)
+            while not closed(connection):
+                pass
+            return
+        with contextlib.suppress(OSError), client.wrap_socket(connection, server_hostname="localhost") as secured:
+            assert secured.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    ("client", "cause"),
+    [
+        (
+            "stranger",
+            "the client certificate cannot be verified (unable to get local issuer certificate): an authority",
+        ),
+        ("nobody", "the client shows no certificate, and one that the client CA signed is needed"),
+        ("distrustful", "the client does not accept the certificate it is shown (unknown ca): look at the authority"),
+        (b"POST / HTTP/1.1\r\nhost: x\r\n\r\n", "the client speaks plain http: its URL has to begin with `https://`"),
+        (b"\x00\x01\x02\x03" * 20, "what the client sends is no TLS (wrong version number)"),
+        (b"\x16\x03\x01\x02\x00\x01", "the client closed the connection within the handshake"),
+    ],
+)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_handshakes_that_fail_leave_a_trace(
+    authority: Authority,
+    server: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    client: str | bytes,
+    cause: str,
+    version: ssl.TLSVersion,
+) -> None:
+    """Each is counted, and the log tells the cause and who it was."""
+    sink = FakeSink()
+    contexts = {"nobody": trusting(authority)}
+    if client in ("stranger", "distrustful"):
+        other = Authority(tmp_path, "stranger")
+        contexts["stranger"] = trusting(authority, other.issue("eu", "/CN=apiserver-eu"))
+        contexts["distrustful"] = trusting(other)
+    for context in contexts.values():
+        context.maximum_version = version
+    settings = WebhookSettings(port=0, tls=TlsSettings(server, client_ca=authority.file))
+    with serving(settings, sink) as served:
+        fail_handshake(served, client if isinstance(client, bytes) else contexts[client])
+        assert sink.refused.acquire(timeout=PATIENCE)
+    assert sink.refusals == [("", "tls", 0)]
+    (line,) = lines_of(caplog)
+    assert line.startswith(f"no TLS connection with 127.0.0.1: {cause}")
+
+
+def test_a_scanner_does_not_flood_the_log(server: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """All are counted, ever fewer are told, and one kind does not hide another."""
+    sink = FakeSink()
+    with serving(WebhookSettings(port=0, tls=TlsSettings(server)), sink) as served:
+        for sent in [b"GET / HTTP/1.1\r\n\r\n"] * 9 + [b"\x00" * 50]:
+            fail_handshake(served, sent)
+            assert sink.refused.acquire(timeout=PATIENCE)
+    assert sink.refusals == [("", "tls", 0)] * 10
+    lines = lines_of(caplog)
+    assert [line.partition("https://`")[2] for line in lines[:-1]] == ["", " (2 so far)", " (4 so far)", " (8 so far)"]
+    assert lines[-1].endswith("(wrong version number)")
+
+
+def test_looking_whether_the_port_is_open(authority: Authority, server: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A connection that ends without a byte, or stays silent for too long, is neither counted nor told."""
+    sink = FakeSink()
+    settings = WebhookSettings(port=0, tls=TlsSettings(server), limits=WebhookLimits(handshake_time=0.05))
+    with serving(settings, sink) as served:
+        with served.connect() as silent:
+            assert closed(silent)
+        for linger in (b"\0" * 8, b"\1\0\0\0\0\0\0\0"):  # closed, and reset
+            scan = served.connect()
+            scan.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            scan.close()
+        assert post(served.url, trusting(authority)) == 200
+    assert sink.refusals == []
+    assert lines_of(caplog) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ConnectionAbortedError(), "the client did not finish the handshake in time"),
+        (BrokenPipeError(), "the client closed the connection within the handshake"),
+        ("SSLV3_ALERT_CERTIFICATE_EXPIRED", "does not accept the certificate it is shown (certificate e"),
+        ("SSL/TLS_ALERT_BAD_CERTIFICATE", "does not accept the certificate it is shown (bad certificate)"),
+        ("TLSV1_ALERT_PROTOCOL_VERSION", "the client gave up (protocol version)"),
+        ("UNSUPPORTED_PROTOCOL", "the client speaks no TLS that is safe (unsupported protocol): 1.2 is the least"),
+        ("BAD_EXTENSION", "bad extension"),
+        (None, "unknown"),
+    ],
+)
+def test_causes(error: OSError | str | None, text: str) -> None:
+    """In words for people, whatever the version of OpenSSL calls them."""
+    if not isinstance(error, OSError):
+        reason, error = error, ssl.SSLError(1, "text")
+        error.reason = reason  # type: ignore[assignment]
+    assert text in handshake_problem(error)
+
+
+def test_tls_to_a_plain_port(caplog: pytest.LogCaptureFixture) -> None:
+    """Is answered in plain HTTP, counted, and told."""
     sink = FakeSink()
     with serving(WebhookSettings(port=0), sink) as served, served.connect() as connection:
         connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
         assert Answer(connection).status == 400
     assert sink.refusals == [("", "bad_request", 0)]
+    assert lines_of(caplog) == [
+        "no request from 127.0.0.1: this is TLS, not HTTP/1.1: nothing but plain http is spoken here"
+    ]

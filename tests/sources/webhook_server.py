@@ -25,6 +25,8 @@ class FakeSink:
     def __init__(self) -> None:
         self.deliveries: list[Delivery] = []
         self.refusals: list[tuple[str, str, int]] = []
+        self.refused = threading.Semaphore(0)
+        """One for every refusal."""
         self.failure: Exception | None = None
         self.entered = threading.Semaphore(0)
         """One for every delivery that has begun."""
@@ -42,6 +44,7 @@ class FakeSink:
 
     def refuse(self, cluster: str, reason: str, size: int) -> None:
         self.refusals.append((cluster, str(reason), size))
+        self.refused.release()
 
     async def position(self, file: str) -> Position | None:
         return None

@@ -130,6 +130,7 @@ def test_a_read_only_store(folder: Path) -> None:
             refused(url, traffic)
             for file in folder.glob("lanner.db*"):
                 file.chmod(0o600)
+            again.logged("store opened")
             recovers(url, again, place, traffic)
 
 

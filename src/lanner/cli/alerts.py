@@ -16,7 +16,7 @@ import click
 from lanner.cli.loading import read_config
 from lanner.cli.looking import Moment, local_time, store_of
 from lanner.cli.options import config_options, format_options
-from lanner.cli.table import Listing, plural, printable, terminal_width
+from lanner.cli.table import Listing, one_line, plural, printable, terminal_width
 from lanner.priority import PRIORITY_WORDS, Priority
 from lanner.store.records import AlertFilter, StoredAlert, StoredMalformed
 from lanner.store.store import Store
@@ -31,6 +31,9 @@ CSV_COLUMNS = (*COLUMNS, "tags", "audit_id", "output")
 TABLE_COLUMNS = ("id", "time", "priority", "cluster", "rule", "user", "verb", "resource", "namespace", "name")
 TABLE_KEPT = 6
 """How many of them are there on the narrowest terminal: up to who did it."""
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a cell begins with that a spreadsheet takes for a formula, also in full width."""
 
 MALFORMED_COLUMNS = ("received", "source", "cluster", "reason", "raw")
 
@@ -76,7 +79,11 @@ def command(
     """List the alerts of the store, or show one in full.
 
     With ID, which may be cut short: the alert with all its fields and the raw event. Reads the store itself, so it
-    works whether or not the service runs. The newest alert comes last.
+    works whether or not the service runs. The newest alert comes last. What --limit leaves out is told on standard
+    error.
+
+    In CSV a cell that a spreadsheet would take for a formula, since it begins with = + - @ or a control character, has
+    a single quote (') in front.
     """
     wanted = AlertFilter(
         since_ns=since,
@@ -93,15 +100,26 @@ def command(
         if identifier:
             _show(_find(store, identifier), output_format == "json")
         elif malformed:
-            _print_malformed(store.malformed(limit or sys.maxsize), output_format)
+            pieces = store.malformed(limit + 1 if limit else sys.maxsize)
+            _print_malformed(pieces[: limit or None], output_format)
+            _tell_cut(len(pieces), limit)
         elif follow:
             _follow(store, wanted, min(limit, FOLLOW_FROM), output_format)
         else:
-            found = list(reversed(list(_newest(store, wanted, limit))))
+            newest = list(_newest(store, wanted, limit and limit + 1))
+            found = newest[: limit or None][::-1]
             _print(found, output_format, _listing(any(alert.cluster for alert in found)), heading=True)
             if not found and output_format == "table":
                 click.echo("no alerts", err=True)
+            _tell_cut(len(newest), limit)
     return 0
+
+
+def _tell_cut(there: int, limit: int) -> None:
+    """On standard error, so that what is printed stays what was asked for."""
+    if limit and there > limit:
+        shown = "the newest one is" if limit == 1 else f"the newest {limit:,} are"
+        click.echo(f"{shown} shown and there are more: `--limit 0` shows all", err=True)
 
 
 def _newest(store: Store, wanted: AlertFilter, limit: int) -> Iterator[StoredAlert]:
@@ -188,8 +206,13 @@ def _print_csv(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     if headers:
         writer.writerow(headers)
-    writer.writerows([printable(cell) for cell in row] for row in rows)
+    writer.writerows([_csv_cell(cell) for cell in row] for row in rows)
     click.echo(text.getvalue(), nl=False)
+
+
+def _csv_cell(text: str) -> str:
+    """A single quote in front makes text of what a spreadsheet would take for a formula."""
+    return f"'{printable(text)}" if text.startswith(FORMULA) else printable(text)
 
 
 def _print_table(alerts: Sequence[StoredAlert], listing: Listing, heading: bool) -> None:
@@ -198,7 +221,7 @@ def _print_table(alerts: Sequence[StoredAlert], listing: Listing, heading: bool)
         cells = {**_cells(alert), "id": alert.id[:SHORT_ID]}
         if alert.priority == Priority.INFORMATIONAL:
             cells["priority"] = "Info"
-        rows.append([printable(cells[column.lower()]).replace("\n", "\\n") for column in listing.headers])
+        rows.append([one_line(cells[column.lower()]) for column in listing.headers])
     if rows or not heading:
         click.echo("\n".join(listing.lines(rows, heading)))
 
@@ -210,17 +233,17 @@ def _show(alert: StoredAlert, as_json: bool) -> None:
         click.echo(b'{"alert":%b,"event":%b}' % (alert.document, event or b"null"))
         return
     cells = _cells(alert)
-    click.secho(printable(alert.rule), bold=True)
-    click.echo(printable(f"  {alert.output}"))
+    click.secho(one_line(alert.rule), bold=True)
+    click.echo(f"  {one_line(alert.output)}")
     click.echo()
     for column in ("id", *(name for name in CSV_COLUMNS if name not in ("id", "rule", "output"))):
         if cells[column]:
-            click.echo(f"  {column.replace('_', ' ') + ':':<11} {printable(cells[column])}")
+            click.echo(f"  {column.replace('_', ' ') + ':':<11} {one_line(cells[column])}")
     click.echo(f"  {'received:':<11} {local_time(alert.received_ns)}")
     click.echo("\n  fields:")
     fields = json.loads(alert.document).get("output_fields", {})
     for name, value in fields.items():
-        click.echo(printable(f"    {name} = {json.dumps(value, ensure_ascii=False)}"))
+        click.echo(f"    {one_line(name)} = {one_line(json.dumps(value, ensure_ascii=False))}")
     if event:
         click.echo("\n  event:")
         click.echo("\n".join(f"    {line}" for line in _pretty(event).splitlines()))
@@ -251,7 +274,7 @@ def _print_malformed(pieces: Sequence[StoredMalformed], output_format: str) -> N
                 click.echo("nothing malformed has come in", err=True)
             for piece in reversed(pieces):
                 place = f"{piece.source} {piece.cluster}".rstrip()
-                click.echo(printable(f"{local_time(piece.received_ns)}  {place}: {piece.reason}"))
+                click.echo(f"{local_time(piece.received_ns)}  {one_line(f'{place}: {piece.reason}')}")
                 cut = len(piece.raw) > SHOWN_RAW
                 more = f" ... ({plural(len(piece.raw), 'byte')})" if cut else ""
                 click.echo(f"    {_text(piece.raw[:SHOWN_RAW])}{more}")
@@ -259,4 +282,4 @@ def _print_malformed(pieces: Sequence[StoredMalformed], output_format: str) -> N
 
 def _text(raw: bytes) -> str:
     """Bytes as text on one line."""
-    return printable(raw.decode(errors="replace")).replace("\n", "\\n")
+    return one_line(raw.decode(errors="replace"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +15,14 @@ from lanner.cli.loading import read_config, some_files
 from lanner.cli.options import config_options, format_options
 from lanner.cli.table import plural
 from lanner.config import Config, ConfigError
+from lanner.config.files import load_tree
+from lanner.config.named_files import check_file, check_input, check_named_files
+from lanner.config.service import PluginConfig
 from lanner.diagnostics.codes import Code
 from lanner.diagnostics.diagnostic import Diagnostic
 from lanner.diagnostics.render import falco_json, render_text
+from lanner.diagnostics.report import Report
+from lanner.diagnostics.source import Span
 from lanner.engine.loader import FileResult, load_rules
 from lanner.rules.reader import KNOWN_KEYS
 
@@ -29,7 +35,8 @@ def command(files: tuple[Path, ...], config_path: Path | None, overrides: tuple[
     """Check rules files and configuration files.
 
     FILES may be folders. Rules files are checked together, in the order given: a later one may build on an earlier
-    one. A file that is a mapping of keys is taken for a configuration. Exit code 0: valid, warnings allowed; 1: not.
+    one. A file that is a mapping of keys is taken for a configuration, and the files that it names have to be there.
+    Exit code 0: valid, warnings allowed; 1: not.
     """
     config = read_config(config_path, overrides)
     paths = some_files(files)
@@ -66,15 +73,41 @@ def is_configuration(path: Path) -> bool:
 
 
 def check_configuration(path: Path) -> FileResult:
-    """The problems of a configuration file, in the shape of a rules file's."""
+    """The problems of a configuration file and of the files that it names, in the shape of a rules file's."""
     from lanner.service.wiring import wire  # here, since it knows all sources, and rules files need none of them
 
+    files = Report()
     try:
         config = Config.load(path)
-        diagnostics = (*config.diagnostics, *wire(config.service).diagnostics)
+        root, _ = load_tree(path, (), os.environ, Report())  # its problems are in `config`
     except ConfigError as error:
-        diagnostics = (Diagnostic(Code.ERR_FILE_READ, str(error)),)
-    return FileResult(str(path), diagnostics)
+        return FileResult(str(path), (Diagnostic(Code.ERR_FILE_READ, str(error)),))
+    check_named_files(root, config.service.server, files)
+    for plugin in config.service.plugins:
+        _check_plugin_files(plugin, files)
+    return FileResult(str(path), (*config.diagnostics, *wire(config.service).diagnostics, *files.diagnostics))
+
+
+def _check_plugin_files(plugin: PluginConfig, report: Report) -> None:
+    """What an entry of `plugins` names: a certificate, or what is read. Entries that cannot be used: see `wire`."""
+    from lanner.sources import registry
+
+    if plugin.plugin not in registry.BUILT_IN:
+        return
+    try:
+        params = registry.plan(plugin.plugin, plugin.init_config, plugin.open_params).params
+    except registry.SourceError:
+        return
+    match params:
+        case registry.WebhookParams(certificate=Path() as certificate):
+            check_file(str(certificate), _span(plugin, "init_config.sslCertificate"), report)
+        case registry.FollowParams() | registry.OnceParams():
+            check_input(params.target, _span(plugin, "open_params"), report)
+
+
+def _span(plugin: PluginConfig, part: str) -> Span:
+    entry = plugin.at(part)
+    return entry.value.span or entry.key
 
 
 def report(results: Sequence[FileResult]) -> None:

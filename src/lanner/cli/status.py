@@ -17,14 +17,16 @@ from typing import Any
 import click
 
 from lanner.cli.loading import read_config
-from lanner.cli.looking import SECOND, ago, size, span, store_of
+from lanner.cli.looking import SECOND, ago, size, span
 from lanner.cli.options import config_options
 from lanner.cli.table import printable, terminal_width, wrapped
 from lanner.config import Config
 from lanner.service.records import INTERNAL
 from lanner.service.wiring import logins, tokens
+from lanner.store.errors import StoreError
+from lanner.store.place import identity, place
 from lanner.store.records import Counters, SourceCounters
-from lanner.store.store import Store
+from lanner.store.store import make_store
 
 TOP_RULES = 15
 ASKING = 2.0
@@ -38,34 +40,61 @@ def command(watch: bool, as_json: bool, config_path: Path | None, overrides: tup
     """Show what came in, from where, what became of it, and how the service is.
 
     The counts are of all time and from the store: received = evaluated + duplicate + malformed, always. Whether the
-    service runs, its own server tells.
+    service runs, its own server tells, also while the store does not work; the exit code is 1 then.
     """
     config = read_config(config_path, overrides)
-    with store_of(config) as store:
-        if as_json:
-            click.echo(json.dumps(document(store.counters(), service(config), store_size(config)), indent=2))
-            return 0
-        try:
-            while True:
-                lines = list(described(config, store))
+    try:
+        store = make_store(config.service.store, writable=False)
+    except StoreError as error:
+        raise click.ClickException(str(error)) from None
+    try:
+        while True:
+            running = service(config)
+            try:
+                counters, failure = store.counters(), ""
+            except StoreError as error:
+                counters, failure = None, str(error)
+            if as_json:
+                click.echo(json.dumps(document(config, running, counters, failure), indent=2))
+            else:
+                text = printable("\n".join(described(config, running, counters)))
                 if watch:
                     click.clear()
-                click.echo(printable("\n".join(lines)))
-                if not watch:
-                    return 0
-                time.sleep(2)
-        except KeyboardInterrupt:
-            return 0
+                click.echo(text)
+            if as_json or not watch:
+                if failure:
+                    raise click.ClickException(failure)
+                return 0
+            if failure:
+                click.echo(printable(f"Error: {failure}"), err=True)
+            time.sleep(2)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        store.close()
 
 
-def document(counters: Counters, running: dict[str, Any] | None, stored: int | None) -> dict[str, Any]:
-    """All of it as plain values."""
+def document(config: Config, running: dict[str, Any] | None, counters: Counters | None, failure: str) -> dict[str, Any]:
+    """All of it as plain values. `failure`: why there are no counts."""
+    store = {"bytes": store_size(config), "place": place(config.service.store), "same_as_of_service": None}
+    if running is not None:
+        store["same_as_of_service"] = same_store(config, running)
+    if failure:
+        store["error"] = failure
     return {
         "service": running,
-        "store": {"bytes": stored},
-        "sources": [{**asdict(source), "refused_bodies": dict(source.refused_bodies)} for source in visible(counters)],
-        "rules": [asdict(rule) for rule in counters.rules],
+        "store": store,
+        "sources": []
+        if counters is None
+        else [{**asdict(source), "refused_bodies": dict(source.refused_bodies)} for source in visible(counters)],
+        "rules": [] if counters is None else [asdict(rule) for rule in counters.rules],
     }
+
+
+def same_store(config: Config, running: dict[str, Any]) -> bool | None:
+    """Whether the service commits into the store that is looked into; None if nobody can tell."""
+    ours, theirs = identity(config.service.store), running["store"].get("identity")
+    return ours == theirs if ours and theirs else None
 
 
 def visible(counters: Counters) -> list[SourceCounters]:
@@ -73,20 +102,29 @@ def visible(counters: Counters) -> list[SourceCounters]:
     return [source for source in counters.sources if source.source != INTERNAL]
 
 
-def described(config: Config, store: Store) -> Iterator[str]:
-    """The status for people, line by line."""
-    counters = store.counters()
-    running = service(config)
+def described(config: Config, running: dict[str, Any] | None, counters: Counters | None) -> Iterator[str]:
+    """The status for people, line by line. Without counts, what the service alone can tell."""
     stored = store_size(config)
     states = {source["name"]: source for source in (running or {}).get("sources", ())}
     if running is None:
         yield "service: not running, or its server does not answer"
     else:
         yield f"service: {running['status']}, for {span(running['uptime_seconds'])}"
-        if error := running["store"].get("error"):
-            yield f"         the store does not work: {error}"
-    yield f"store:   {store.name.removeprefix('the store ')}{f', {size(stored)}' if stored is not None else ''}"
+        if not running["store"]["up"]:
+            yield f"         the store does not work: {running['store'].get('error', 'log in to learn why')}"
+        match same_store(config, running):
+            case True:
+                yield "         commits into the store below"
+            case False:
+                theirs = running["store"].get("place", "unknown")
+                yield f"warning: the service commits into another store, or names it otherwise: {theirs}"
+    yield f"store:   {place(config.service.store)}{f', {size(stored)}' if stored is not None else ''}"
     yield ""
+    if counters is None:
+        for state in states.values():
+            yield " ".join(f"source {state['name']}: {state['state']} {state.get('place', '')}".split())
+        yield from _failing(states)
+        return
     yield from _sources(visible(counters), states)
     totals = Counter[str]()
     errors = Counter[str]()
@@ -162,6 +200,10 @@ def _sources(counters: list[SourceCounters], states: dict[str, dict[str, Any]]) 
         if source.refused_bodies:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(source.refused_bodies.items()))
             yield f"refused by {source.source} {source.cluster}".rstrip() + f": {reasons}"
+    yield from _failing(states)
+
+
+def _failing(states: dict[str, dict[str, Any]]) -> Iterator[str]:
     for name, state in states.items():
         if error := state.get("error"):
             yield f"{name} fails: {error}"
@@ -204,4 +246,4 @@ def service(config: Config) -> dict[str, Any] | None:
         document = json.loads(body)
     except (OSError, ValueError):
         return None
-    return document if isinstance(document, dict) and "sources" in document else None
+    return document if isinstance(document, dict) and {"sources", "store"} <= document.keys() else None

@@ -12,13 +12,46 @@ from lanner.config.tree import Items, Node, Scalar, Section, read_bool, read_int
 from lanner.config.units import read_duration, read_size
 from lanner.diagnostics.codes import Code
 from lanner.diagnostics.report import Report
+from lanner.diagnostics.source import Span
+
+STORE_SCHEMES = ("sqlite", "postgresql", "postgres")
+"""How the URL of a store begins; the last is another word for the one before it."""
 
 
 def check(root: Section, report: Report) -> dict[str, object]:
     """The values of all settings that are set and good, by name. Settings inside of lists are checked, not returned."""
     values: dict[str, object] = {}
     _section("", root, values, report)
+    _store(root, values, report)
     return values
+
+
+def _store(root: Section, values: dict[str, object], report: Report) -> None:
+    """The URL of the store, as far as can be told without the store. It may hold a password: no part is repeated."""
+    url = str(values.get("lanner.store", ""))
+    scheme, colon, rest = url.partition("://")
+    if not url or (scheme in STORE_SCHEMES and rest):
+        return
+    del values["lanner.store"]
+    span = _place(root, ("lanner", "store"))
+    known = " or ".join(f"`{scheme}`" for scheme in STORE_SCHEMES[:2])
+    problem = f"`{scheme}` is no kind of store" if colon and scheme.isalnum() else "`lanner.store` is no URL of a store"
+    if scheme in STORE_SCHEMES:
+        problem = "`lanner.store` does not say which store"
+    report.add(
+        Code.CONFIG_ERROR,
+        problem,
+        span,
+        f"it begins with {known}: `sqlite:////folder/lanner.db`, `postgresql://user@host/database`.",
+    )
+
+
+def _place(root: Section, path: tuple[str, str]) -> Span:
+    """Where a value in a section of the top stands, which is there."""
+    section = root.entries[path[0]].value
+    assert isinstance(section, Section)
+    entry = section.entries[path[1]]
+    return entry.value.span or entry.key
 
 
 def _section(path: str, node: Section, values: dict[str, object], report: Report) -> None:

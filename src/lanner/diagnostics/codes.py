@@ -182,7 +182,10 @@ class Code(Enum):
         "CONFIG_FILE_NOT_FOUND",
         Severity.WARNING,
         "file in the configuration not found",
-        "The configuration names a file or folder that does not exist; it is left out.",
+        (
+            "The configuration names a file or folder that does not exist or may not be read. Rules files and included "
+            "files are left out; whatever else needs the file fails until it is there."
+        ),
     )
     CASE_ERROR = (
         "CASE_ERROR",

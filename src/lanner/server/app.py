@@ -1,6 +1,8 @@
 """The routes: health, readiness, versions, metrics.
 
-/healthz says that the process answers; /readyz that it can do its work: the store takes commits and the sources run.
+/healthz says that the process answers; /readyz that it is of use to senders: the store takes commits, and there is
+something that takes events. A source that fails beside others that do not is told there, but must not take those from
+their senders, so it does not make the service unready.
 With authentication, health and readiness stay open, since what asks for them cannot log in; without a login readiness
 tells no details.
 """
@@ -45,12 +47,21 @@ def versions() -> dict[str, Any]:
 
 
 def readiness(facts: Facts, details: bool) -> tuple[bool, dict[str, Any]]:
-    """(ready, the document that says why). `details`: what the errors are, and where sources listen."""
+    """(ready, the document that says why). `details`: what the errors are, which store it is, where sources listen.
+
+    Senders need a webhook that listens, any of them; without webhooks any source does. `status` is `ok`, `not ready`,
+    or `degraded`: ready, with a source that does not run. `problems` names what does not work.
+    """
     failure = facts.store_failure()
-    ready = not failure and all(source.sound for source in facts.sources)
+    webhooks = [source for source in facts.sources if source.kind == "webhook"]
+    ready = not failure and any(source.sound for source in webhooks or facts.sources)
+    problems = ["the store does not work"] if failure else []
+    problems += [f"the source `{source.name}` does not run" for source in facts.sources if not source.sound]
     store: dict[str, Any] = {"up": not failure}
-    if failure and details:
-        store["error"] = failure
+    if details:
+        store |= {"place": facts.store, "identity": facts.store_identity()}
+        if failure:
+            store["error"] = failure
     sources = []
     for source in facts.sources:
         document: dict[str, Any] = {"name": source.name, "kind": source.kind, "state": source.state.value}
@@ -60,7 +71,8 @@ def readiness(facts: Facts, details: bool) -> tuple[bool, dict[str, Any]]:
                 document["error"] = source.error
         sources.append(document)
     return ready, {
-        "status": "ok" if ready else "not ready",
+        "status": ("degraded" if problems else "ok") if ready else "not ready",
+        "problems": problems,
         "uptime_seconds": (time.time_ns() - facts.started_ns) // 1_000_000_000,
         "store": store,
         "sources": sources,

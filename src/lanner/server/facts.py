@@ -30,8 +30,10 @@ class FileDigest:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """`store_failure`: why the store does not work, empty while it does. `waiting`: (batches, bytes) that are accepted
-    and not committed. `silence`: seconds since each source and cluster was heard; `silent`: those beyond their limit.
+    """`store`: which one it is, without any secret; `store_identity`: a mark to compare it with another, empty if there
+    is none. `store_failure`: why the store does not work, empty while it does. `waiting`: (batches, bytes) that are
+    accepted and not committed. `silence`: seconds since each source and cluster was heard; `silent`: those beyond their
+    limit.
     """
 
     started_ns: int
@@ -41,6 +43,8 @@ class Facts:
     config_files: Sequence[FileDigest]
     accounts: Accounts
     sources: Sequence[Watched]
+    store: str
+    store_identity: Callable[[], str]
     store_failure: Callable[[], str]
     waiting: Callable[[], tuple[int, int]]
     in_flight: Callable[[], int]

@@ -25,8 +25,17 @@ class Silent:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class HeardAgain:
+    """A cluster that had gone silent and sends again. `seconds`: for how long it was silent."""
+
+    source: str
+    cluster: str
+    seconds: float
+
+
 class SilenceWatch:
-    """Compares the accounts with the limits; each silence is told once."""
+    """Compares the accounts with the limits; each silence is told once, and its end."""
 
     def __init__(self, limits: Silence) -> None:
         self._limits = limits
@@ -37,12 +46,15 @@ class SilenceWatch:
         """Miss these from now on, although they were not heard in this run."""
         self._since |= dict.fromkeys(heard_before, now_ns)
 
-    def look(self, accounts: Mapping[tuple[str, str], Account], now_ns: int) -> Iterator[Silent]:
-        """Those that have gone silent since the last look."""
+    def look(self, accounts: Mapping[tuple[str, str], Account], now_ns: int) -> Iterator[Silent | HeardAgain]:
+        """Those that have gone silent since the last look, and those that have come back."""
         for key, account in accounts.items():
-            if account.last_received_ns > self._since.get(key, 0):
+            before = self._since.get(key, 0)
+            if account.last_received_ns > before:
                 self._since[key] = account.last_received_ns
-                self._told.discard(key)
+                if key in self._told:
+                    self._told.discard(key)
+                    yield HeardAgain(*key, (account.last_received_ns - before) / SECOND)
         for key, since in self._since.items():
             limit = self._limits.of(key[1])
             if limit and key not in self._told and now_ns - since >= limit * SECOND:

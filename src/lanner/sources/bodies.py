@@ -26,6 +26,7 @@ class Reason(StrEnum):
     """Why something was refused: the words a sink counts by."""
 
     BAD_REQUEST = "bad_request"  # not HTTP, or headers too large or too slow
+    TLS = "tls"  # the handshake failed: no certificate, a wrong one, plain http
     UNKNOWN_PATH = "unknown_path"
     METHOD = "method"
     UNAUTHORIZED = "unauthorized"

@@ -28,6 +28,7 @@ from lanner.sources.webhook_settings import WebhookLimits
 _quiet = logging.getLogger("lanner.sources.http")
 _quiet.setLevel(logging.ERROR)
 
+_TLS_HANDSHAKE = b"\x16\x03"
 _TEXTS = {
     400: b"Bad Request",
     408: b"Request Timeout",
@@ -103,7 +104,7 @@ class LingeringTransport(asyncio.Transport):
 
 class Connection(H11Protocol):
     """`on_lost` is called once, when the connection is gone; `on_idle` when a request is done; `on_bad_request` for
-    what is no request: not HTTP, too large or too slow headers.
+    what is no request (not HTTP, too large or too slow headers), with what is wrong with it.
     """
 
     transport: LingeringTransport
@@ -115,7 +116,7 @@ class Connection(H11Protocol):
         limits: WebhookLimits,
         on_lost: Callable[[Connection], None],
         on_idle: Callable[[Connection], None],
-        on_bad_request: Callable[[], None],
+        on_bad_request: Callable[[Connection, str], None],
     ) -> None:
         super().__init__(config, state, {})
         self.logger = _quiet
@@ -175,7 +176,7 @@ class Connection(H11Protocol):
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
             behind, _ = self.conn.trailing_data
             if len(behind) > self._limits.headers:
-                self._on_bad_request()
+                self._on_bad_request(self, f"more than {self._limits.headers} bytes follow before the answer")
                 self.transport.abort()
         self._watch_headers()
 
@@ -189,6 +190,8 @@ class Connection(H11Protocol):
         behind, _ = self.conn.trailing_data
         if self.idle and len(behind) > self._limits.headers:
             self._reject(431, f"the headers are larger than {self._limits.headers} bytes")
+        elif behind.startswith(_TLS_HANDSHAKE):
+            self._reject(400, "this is TLS, not HTTP/1.1: nothing but plain http is spoken here")
         else:
             self._reject(400, "this is not HTTP/1.1")
 
@@ -222,7 +225,7 @@ class Connection(H11Protocol):
         if self.transport.is_closing():
             return
         if self.idle:
-            self._on_bad_request()
+            self._on_bad_request(self, text)
         if self.idle or not self.cycle.response_started:
             body = text.encode() + b"\n"
             self.transport.write(

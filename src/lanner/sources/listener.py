@@ -18,7 +18,10 @@ from typing import Any
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from lanner.sources.bodies import Reason
+from lanner.sources.complaints import Complaints, shown_address, so_far
 from lanner.sources.connection import Connection
+from lanner.sources.tls import handshake_problem
 from lanner.sources.webhook_settings import WebhookLimits
 
 logger = logging.getLogger(__name__)
@@ -33,7 +36,11 @@ _TOO_MANY = (
 
 
 class Listener:
-    """`tls` gives the context for each new connection; None means plain HTTP."""
+    """`tls` gives the context for each new connection; None means plain HTTP.
+
+    `on_refused` is told of what comes to no request at all, once for each: `Reason.TLS` or `Reason.BAD_REQUEST`. A
+    client that connects and sends nothing is not told of.
+    """
 
     def __init__(
         self,
@@ -42,13 +49,14 @@ class Listener:
         port: int,
         limits: WebhookLimits,
         tls: Callable[[], ssl.SSLContext] | None = None,
-        on_bad_request: Callable[[], None] = lambda: None,
+        on_refused: Callable[[Reason], None] = lambda reason: None,
     ) -> None:
         self._address = address
         self._port = port
         self._limits = limits
         self._tls = tls
-        self._on_bad_request = on_bad_request
+        self._on_refused = on_refused
+        self._complaints = Complaints()
         self._config = Config(
             app,
             http=Connection,
@@ -68,7 +76,6 @@ class Listener:
         self._connections: dict[Connection, None] = {}  # in the order in which they became idle
         self._handshakes: dict[Connection, asyncio.Task[None]] = {}
         self._paused: dict[socket.socket, asyncio.TimerHandle] = {}
-        self._turned_away = 0
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -133,7 +140,7 @@ class Listener:
         """Takes some of the connections that wait, not all: others are to be served in between."""
         for _ in range(_AT_ONCE):
             try:
-                accepted, _ = listening.accept()
+                accepted, address = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
@@ -143,24 +150,23 @@ class Listener:
                 self._paused[listening] = asyncio.get_running_loop().call_later(_PAUSE, self._resume, listening)
                 return
             accepted.setblocking(False)
-            self._admit(accepted)
+            self._admit(accepted, shown_address(address))
 
-    def _admit(self, accepted: socket.socket) -> None:
+    def _admit(self, accepted: socket.socket, address: str) -> None:
         if len(self._connections) >= self._limits.connections and not self._make_room():
             self._turn_away(accepted)
             return
         connection = Connection(
-            self._config, self._state, self._limits, self._forget, self._becomes_idle, self._on_bad_request
+            self._config, self._state, self._limits, self._forget, self._becomes_idle, self._bad_request
         )
         self._connections[connection] = None
-        handshake = asyncio.create_task(self._connect(connection, accepted))
+        handshake = asyncio.create_task(self._connect(connection, accepted, address))
         self._handshakes[connection] = handshake
         handshake.add_done_callback(lambda _: self._handshake_done(connection, accepted))
 
     def _turn_away(self, accepted: socket.socket) -> None:
-        self._turned_away += 1
-        if self._turned_away & (self._turned_away - 1) == 0:  # 1, 2, 4, 8, ...: told, but no flood of lines
-            logger.warning("more than %d connections: %d turned away", self._limits.connections, self._turned_away)
+        if number := self._complaints.count("connections"):
+            logger.warning("more than %d connections: %d turned away", self._limits.connections, number)
         with accepted:
             if self._tls is None:
                 try:
@@ -168,21 +174,36 @@ class Listener:
                 except OSError:
                     return
 
-    async def _connect(self, connection: Connection, accepted: socket.socket) -> None:
+    async def _connect(self, connection: Connection, accepted: socket.socket, address: str) -> None:
         loop = asyncio.get_running_loop()
-        context = None
+        if self._tls is None:
+            try:
+                await loop.connect_accepted_socket(lambda: connection, accepted)
+            except OSError as error:
+                logger.debug("a connection came to nothing: %s", error)
+            return
+        end = loop.time() + self._limits.handshake_time
+        if not await _sends(accepted, end):
+            logger.debug("%s connected and sent nothing", address)
+            return
         try:
-            if self._tls is not None:
-                context = self._tls()
             await loop.connect_accepted_socket(
                 lambda: connection,
                 accepted,
-                ssl=context,
-                ssl_handshake_timeout=None if context is None else self._limits.handshake_time,
-                ssl_shutdown_timeout=None if context is None else self._limits.linger_time,
+                ssl=self._tls(),
+                ssl_handshake_timeout=max(0.001, end - loop.time()),
+                ssl_shutdown_timeout=self._limits.linger_time,
             )
         except OSError as error:  # ssl.SSLError and TimeoutError are
-            logger.debug("a connection came to nothing: %s", error)
+            self._refuse(Reason.TLS, f"no TLS connection with {address}", handshake_problem(error))
+
+    def _bad_request(self, connection: Connection, text: str) -> None:
+        self._refuse(Reason.BAD_REQUEST, f"no request from {shown_address(connection.client)}", text)
+
+    def _refuse(self, reason: Reason, what: str, why: str) -> None:
+        self._on_refused(reason)
+        if number := self._complaints.count(reason, why):
+            logger.warning("%s: %s%s", what, why, so_far(number))
 
     def _handshake_done(self, connection: Connection, accepted: socket.socket) -> None:
         del self._handshakes[connection]
@@ -221,6 +242,21 @@ class Listener:
         self._connections.pop(connection, None)
 
 
+async def _sends(accepted: socket.socket, end: float) -> bool:
+    """Whether the client sends anything until `end`: what only looks whether a port is open does not."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(accepted, readable.set)
+    try:
+        async with asyncio.timeout_at(end):
+            await readable.wait()
+        return accepted.recv(1, socket.MSG_PEEK) != b""
+    except OSError:  # TimeoutError is one
+        return False
+    finally:
+        loop.remove_reader(accepted)
+
+
 async def _bound(address: str, port: int) -> list[socket.socket]:
     """Listening sockets for an address or a name; for an empty one on all addresses, of both families if there are."""
     if not address:
@@ -229,7 +265,10 @@ async def _bound(address: str, port: int) -> list[socket.socket]:
         sockets = [socket.create_server(("", port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)]
     else:
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        try:
+            found = await loop.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        except socket.gaierror as error:
+            raise OSError(error.errno, f"the address `{address}` cannot be resolved: {error.strerror}") from error
         sockets = []
         try:
             for family, where in dict.fromkeys((family, where) for family, _, _, _, where in found):

@@ -56,6 +56,39 @@ class TlsFiles:
         return self._context
 
 
+def handshake_problem(error: OSError) -> str:
+    """Why a handshake with a client failed, in words for whoever runs this. There are finitely many of them."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            text = f"the client certificate cannot be verified ({error.verify_message})"
+            return f"{text}: an authority in the client CA file has to have signed it"
+        case ssl.SSLError():
+            return _protocol_problem(error.reason or "")
+        case ConnectionAbortedError() | TimeoutError():
+            return "the client did not finish the handshake in time"
+        case _:
+            return "the client closed the connection within the handshake"
+
+
+def _protocol_problem(reason: str) -> str:
+    """`reason`: a name of OpenSSL's, such as PEER_DID_NOT_RETURN_A_CERTIFICATE, TLSV1_ALERT_UNKNOWN_CA."""
+    _, _, alert = reason.partition("ALERT_")
+    words = (alert or reason or "unknown").lower().replace("_", " ")
+    match reason:
+        case "HTTP_REQUEST":
+            return "the client speaks plain http: its URL has to begin with `https://`"
+        case "PEER_DID_NOT_RETURN_A_CERTIFICATE":
+            return "the client shows no certificate, and one that the client CA signed is needed"
+        case "UNSUPPORTED_PROTOCOL" | "NO_SHARED_CIPHER" | "VERSION_TOO_LOW":
+            return f"the client speaks no TLS that is safe ({words}): 1.2 is the least"
+        case "WRONG_VERSION_NUMBER" | "PACKET_LENGTH_TOO_LONG" | "UNEXPECTED_MESSAGE":
+            return f"what the client sends is no TLS ({words})"
+    if alert and ("CERTIFICATE" in alert or alert == "UNKNOWN_CA"):
+        text = f"the client does not accept the certificate it is shown ({words})"
+        return f"{text}: look at the authority that the client trusts, and at names and dates in the certificate"
+    return f"the client gave up ({words})" if alert else f"{words}"
+
+
 def _stamp(settings: TlsSettings) -> _Stamp:
     return tuple(map(_file_stamp, settings.files))
 

@@ -3,7 +3,8 @@
 A 200 leaves when `Sink.deliver` has returned, never before. What the sink cannot take now is answered 503 with
 Retry-After, and so is what would be too much at one time. Everything else that is not delivered is refused with a text
 that says what to do; the API server sends a refused body again up to four times, whatever the status. Every request
-that is not answered 200 is told to `Sink.refuse`, once.
+that is not answered 200 is told to `Sink.refuse`, once, and so is what comes to no request: no HTTP, no TLS. The log
+tells the first of each kind with its cause, and then ever fewer.
 
 What is checked, in this order: path (404), method (405), who sends it (401, 403), Content-Type (400), Content-Encoding
 (415), size (413), room (503); the body is read after that. The cluster of a delivery is the one of its path.
@@ -27,6 +28,7 @@ from starlette.routing import Route
 from lanner.sources.auth import Gate
 from lanner.sources.base import Delivery, Sink, Unavailable
 from lanner.sources.bodies import Budget, Intake, Reason, Receive, RefusalError
+from lanner.sources.complaints import Complaints, shown_address, so_far
 from lanner.sources.connection import Peer
 from lanner.sources.listener import Listener
 from lanner.sources.tls import TlsFiles
@@ -38,6 +40,7 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _CLOSE = ("connection", "close")
+_SHOWN_PATH = 100
 
 
 class WebhookSource:
@@ -86,7 +89,7 @@ class WebhookSource:
             settings.port,
             settings.limits,
             tls,
-            lambda: sink.refuse("", Reason.BAD_REQUEST, 0),
+            lambda reason: sink.refuse("", reason, 0),
         )
         await listener.open()
         self._listener = listener
@@ -110,15 +113,18 @@ def webhook_app(settings: WebhookSettings, sink: Sink, budget: Budget) -> Starle
             cluster = clusters.get(request.scope["path"], "")
             sink.refuse(cluster, Reason.METHOD, size)
             text = "audit events are taken by POST only"
+            log.tell(request.scope, cluster, request.scope["path"], 405, Reason.METHOD, text)
         else:
             sink.refuse("", Reason.UNKNOWN_PATH, size)
             text = "nothing is received at this path: look at the server URL in the API server's webhook configuration"
+            log.tell(request.scope, "", "", error.status_code, Reason.UNKNOWN_PATH, text)
         return PlainTextResponse(text + "\n", error.status_code, headers)
 
     clusters = {path.path: path.cluster for path in settings.paths}
+    log = _RefusalLog()
     app = Starlette(
         routes=[
-            Route(path.path, _Endpoint(path, settings.limits, sink, budget), methods=["POST"])
+            Route(path.path, _Endpoint(path, settings.limits, sink, budget, log), methods=["POST"])
             for path in settings.paths
         ],
         exception_handlers={HTTPException: refuse},
@@ -127,10 +133,37 @@ def webhook_app(settings: WebhookSettings, sink: Sink, budget: Budget) -> Starle
     return app
 
 
+class _RefusalLog:
+    """Warns of requests that are refused, of each reason and path the first one, and then ever fewer."""
+
+    def __init__(self) -> None:
+        self._complaints = Complaints()
+
+    def tell(self, scope: Scope, cluster: str, path: str, status: int, reason: Reason, text: str) -> None:
+        """`path`: the one of the settings; empty for all that are not there, since clients make those up."""
+        number = self._complaints.count(reason, path)
+        if not number:
+            return
+        asked = ascii(scope["path"])[1:-1]
+        logger.warning(
+            "refused %d for `%s`%s from %s: %s%s",
+            status,
+            asked if len(asked) <= _SHOWN_PATH else f"{asked[:_SHOWN_PATH]}...",
+            f" of the cluster `{cluster}`" if cluster else "",
+            shown_address(scope.get("client")),
+            text,
+            so_far(number),
+        )
+
+
 class _Endpoint:
     """The ASGI application of one path."""
 
-    def __init__(self, settings: PathSettings, limits: WebhookLimits, sink: Sink, budget: Budget) -> None:
+    def __init__(
+        self, settings: PathSettings, limits: WebhookLimits, sink: Sink, budget: Budget, log: _RefusalLog
+    ) -> None:
+        self._path = settings.path
+        self._log = log
         self._cluster = settings.cluster
         self._gate = Gate(settings)
         self._limits = limits
@@ -145,7 +178,10 @@ class _Endpoint:
             size = await self._deliver(headers, announced, peer, receive)
         except RefusalError as refused:
             self._sink.refuse(self._cluster, refused.reason, refused.size or announced or 0)
-            logger.debug("cluster `%s`: refused with %d: %s", self._cluster, refused.status, refused)
+            if refused.reason is Reason.INCOMPLETE:  # nothing is wrong with what it sent: it went away
+                logger.debug("cluster `%s`: %s", self._cluster, refused)
+            else:
+                self._log.tell(scope, self._cluster, self._path, refused.status, refused.reason, refused.text)
             more = (*refused.headers, _CLOSE) if refused.unread else refused.headers
             await _answer(send, refused.status, str(refused), more)
         except Unavailable as unavailable:

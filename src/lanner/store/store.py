@@ -6,7 +6,6 @@ database. After a failure the next call connects anew; nothing has to be restart
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -34,9 +33,7 @@ from lanner.store.schema import outputs, state
 from lanner.store.sqlite import WRITING
 from lanner.store.writing import Limits, insert, key, mark_missing, write
 
-__all__ = ["BatchError", "Limits", "Store", "StoreError", "open_store"]
-
-_logger = logging.getLogger(__name__)
+__all__ = ["BatchError", "Limits", "Store", "StoreError", "make_store", "open_store"]
 
 
 def open_store(url: str, *, writable: bool = True, limits: Limits | None = None) -> Store:
@@ -47,13 +44,21 @@ def open_store(url: str, *, writable: bool = True, limits: Limits | None = None)
 
     Raises StoreError: no store, a newer version, unreachable, no right to open it.
     """
-    store = Store(open_database(url, writable), writable, limits or Limits())
+    store = make_store(url, writable=writable, limits=limits)
     try:
         store.connect()
     except StoreError:
         store.close()
         raise
     return store
+
+
+def make_store(url: str, *, writable: bool = True, limits: Limits | None = None) -> Store:
+    """The same without connecting: the first call does, or each that follows until one can.
+
+    Raises StoreError for a URL that is none, and where the driver is missing.
+    """
+    return Store(open_database(url, writable), writable, limits or Limits())
 
 
 class Store:
@@ -229,9 +234,7 @@ class Store:
             except StoreError as error:
                 self.failure = error
                 raise
-            if self.failure is not None:
-                _logger.info("%s works again", self.name)
-                self.failure = None
+            self.failure = None
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
