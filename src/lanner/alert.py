@@ -101,13 +101,14 @@ class Alert:
     `time` is the event's own time in nanoseconds since 1970. What is rendered is kept: nothing may change behind that.
     """
 
-    __slots__ = ("_event", "_format", "_output", "_rendered", "_rule")
+    __slots__ = ("_event", "_fields", "_format", "_output", "_rendered", "_rule")
 
     def __init__(self, rule: AlertingRule, event: AuditEvent, format: AlertFormat) -> None:
         self._rule = rule
         self._format = format
         self._rendered: tuple[str, Mapping[str, FieldOutput]] | None = None
         self._output: str | None = None
+        self._fields: dict[str, FieldOutput] | None = None
         self._event = event
 
     def __repr__(self) -> str:
@@ -168,11 +169,13 @@ class Alert:
     @property
     def output_fields(self) -> Mapping[str, FieldOutput]:
         """The fields of the output and of the configuration, and the time in nanoseconds; None for a missing value."""
-        return dict(sorted(self._fields().items()))
+        return dict(sorted(self._all_fields().items()))
 
-    def _fields(self) -> dict[str, FieldOutput]:
-        time = "evt.time.iso8601" if self._format.iso_time else "evt.time"
-        return {time: self.time, **self._render()[1]}
+    def _all_fields(self) -> dict[str, FieldOutput]:
+        if self._fields is None:
+            time = "evt.time.iso8601" if self._format.iso_time else "evt.time"
+            self._fields = {time: self.time, **self._render()[1]}
+        return self._fields
 
     def document(self, identifier: str | UnsetType = UNSET, cluster: str | UnsetType = UNSET) -> Document:
         """Falco's document, without the keys that the configuration leaves out."""
@@ -183,7 +186,7 @@ class Alert:
             id=identifier,
             message=self.message if chosen.include_message else UNSET,
             output=self.output if chosen.include_output else UNSET,
-            output_fields=self._fields() if chosen.include_output_fields else UNSET,
+            output_fields=self._all_fields() if chosen.include_output_fields else UNSET,
             priority=self.priority.label,
             rule=self.rule,
             source=self.source,

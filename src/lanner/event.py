@@ -11,10 +11,9 @@ decode.py: scalars as their JSON text, `null` as the text null, objects and arra
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
-from functools import cached_property
-from typing import Annotated, TypeAlias, cast
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, structs
@@ -24,6 +23,8 @@ MISSING = UNSET
 """The value of a field that an event does not have. Falsy, equal only to itself."""
 
 MaybeText: TypeAlias = str | UnsetType
+
+T = TypeVar("T")
 
 Path: TypeAlias = tuple[str, ...]
 """The way to an attribute: `("user", "username")`."""
@@ -52,6 +53,19 @@ class ResponseStatus(Struct, frozen=True, gc=False):
     reason: MaybeText = MISSING
 
 
+class kept(Generic[T]):  # noqa: N801 - stands where functools.cached_property would
+    """A property that is worked out once. That of functools takes a lock before Python 3.12, which costs more."""
+
+    def __init__(self, work_out: Callable[[Any], T]) -> None:
+        self._work_out = work_out
+        self._name = work_out.__name__
+        self.__doc__ = work_out.__doc__
+
+    def __get__(self, instance: Any, owner: type) -> T:
+        found = instance.__dict__[self._name] = self._work_out(instance)
+        return found
+
+
 class Surroundings:
     """What an event carries besides its JSON; never decoded from it.
 
@@ -65,7 +79,7 @@ class Surroundings:
     place: bytes | Raw
     """The JSON text of the event where it stands, maybe with blanks around it: a copy costs more than most rules."""
 
-    @cached_property
+    @kept
     def raw(self) -> bytes:
         """The JSON text of the event, without blanks around it."""
         return bytes(self.place).strip(b" \t\r\n")
@@ -75,7 +89,7 @@ class Surroundings:
         """How many bytes the event takes."""
         return len(self.place)
 
-    @cached_property
+    @kept
     def time_ns(self) -> int:
         """The event's own time in nanoseconds since 1970: its stageTimestamp, in old versions its timestamp.
 
