@@ -216,6 +216,11 @@ class Service:
                     self._stop.set()
                     return
                 self._late_still(str(error), wait)
+            except Exception as error:  # a fault of ours: to end is better than to refuse for ever
+                log.error("the store cannot be opened", error=repr(error), exc_info=error)
+                self._fatal = StoreError(f"the store cannot be opened: {error!r}", retryable=False)
+                self._stop.set()
+                return
             else:
                 self._begin(opened)
                 return
@@ -257,6 +262,7 @@ class Service:
                 self._cursor.end,
             )
             self._committer.subscribe(self._stdout.write)
+            self._committer.when_in_doubt(self._stdout.doubt)
         names = {source.name for source in self._watched}
         known = [key for key in opened.heard if key[0] in names]
         self._heard_before = bool(known)

@@ -226,3 +226,18 @@ def test_off_and_on_again(store: Store) -> None:
     forget(store, "stdout")
     assert store.outputs() == {}
     assert Cursor(store, "stdout").start == 1
+
+
+def test_a_commit_in_doubt_is_looked_for_in_the_store(store: Store) -> None:
+    """One that failed and is in the store all the same is written with the next, were that all duplicates."""
+    pipe = Pipe()
+    out = output(store, pipe, Cursor(store, "stdout"))
+    commit(store, out, "a")
+    pipe.read(1)
+    commit(store, None, "b", "c")
+    out.doubt()
+    assert out.passed(99) < 99
+    out.write([], store.last_seq())
+    assert pipe.read(2) == lines("b", "c")
+    out.close(TIMEOUT)
+    assert out.passed(0) == store.last_seq()

@@ -101,6 +101,7 @@ class Stdout:
         self._end = end
         self._behind = end > start
         """What is behind `_passed` and the queue has to be read from the store."""
+        self._unsure = False
         self._idle = False
         self._closing = False
         self._given_up = False
@@ -112,9 +113,15 @@ class Stdout:
     def write(self, batches: Sequence[Batch], last_seq: int) -> None:
         """Have the alerts of a commit written; returns at once."""
         alerts = [alert for batch in batches for alert in batch.alerts]
-        if not alerts:
-            return
         with self._changed:
+            if self._unsure:
+                self._unsure = False
+                self._behind = True
+                self._end = max(self._end, last_seq)
+                self._changed.notify()
+                return
+            if not alerts:
+                return
             if self._gone:
                 self.unwritten += len(alerts)
                 return
@@ -131,6 +138,11 @@ class Stdout:
                     log.warning("standard output is behind", reason="its reader is slow", next="read from the store")
             self._changed.notify()
 
+    def doubt(self) -> None:
+        """A commit failed, and may be in the store all the same: from the next one on, the store is read for that."""
+        with self._changed:
+            self._unsure = True
+
     def passed(self, settled: int) -> int:
         """The number up to which everything is written.
 
@@ -138,7 +150,7 @@ class Stdout:
         standard output has passed what other processes have committed up to there.
         """
         with self._changed:
-            if self._idle and not self._queue and not self._behind and not self._gone:
+            if self._idle and not (self._queue or self._behind or self._gone or self._unsure):
                 self._passed = max(self._passed, settled)
             return self._passed
 
@@ -207,7 +219,8 @@ class Stdout:
                 self._passed = max(self._passed, page[-1].seq)
             if len(page) < PAGE:  # commits are there as a whole, so none is cut here
                 self._passed = max(self._passed, end)
-            self._behind = self._end > self._passed
+            # Behind a full page there may be more of a commit that has not been told yet.
+            self._behind = len(page) == PAGE or self._end > self._passed
 
     def _put(self, lines: bytes) -> None:
         left = memoryview(lines)

@@ -59,6 +59,8 @@ class Committer:
         self._store = store
         self._bounds = bounds or Bounds()
         self._subscribers: list[Subscriber] = []
+        self._doubts: list[Callable[[], None]] = []
+        self._in_doubt = False  # a commit failed since subscribers were told of one
         self._changed = threading.Condition()
         self._queue: deque[_Waiting] = deque()
         self._weight = 0  # of the queue and of what is being committed
@@ -101,6 +103,12 @@ class Committer:
         It runs in the thread that commits, so it must be quick. What it raises is logged.
         """
         self._subscribers.append(callback)
+
+    def when_in_doubt(self, callback: Callable[[], None]) -> None:
+        """Call this when a commit failed: it may be in the store all the same. The next commit is told to subscribers
+        in any case, also if it is all duplicates.
+        """
+        self._doubts.append(callback)
 
     def close(self) -> None:
         """Take nothing more, commit what was accepted, and end."""
@@ -152,6 +160,9 @@ class Committer:
 
     def _fail(self, group: list[_Waiting], error: StoreError) -> None:
         """Fail the group and all that wait behind it: they would only wait for the same failure."""
+        self._in_doubt = True
+        for doubt in self._doubts:
+            doubt()
         with self._changed:
             behind = list(self._queue)
             self._queue.clear()
@@ -174,8 +185,9 @@ class Committer:
                         seen.add(alert.id)
                         new.append(alert)
                 batches.append(batch if len(new) == len(batch.alerts) else replace(batch, alerts=tuple(new)))
-        if not batches:
+        if not batches and not self._in_doubt:
             return
+        self._in_doubt = False
         for subscriber in self._subscribers:
             try:
                 subscriber(batches, result.last_seq)

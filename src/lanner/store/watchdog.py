@@ -60,7 +60,8 @@ class Watchdog:
 
 def _cut(connection: Connected) -> None:
     """The lock is held, so whoever waits is still there and the number is still that of its socket."""
-    with suppress(OSError), socket.socket(fileno=connection.fileno()) as shared:
+    # Whatever a driver raises for a connection that is gone by now: the next one has to be watched.
+    with suppress(Exception), socket.socket(fileno=connection.fileno()) as shared:
         try:
             shared.shutdown(socket.SHUT_RDWR)
         finally:
