@@ -12,6 +12,7 @@ from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import Text
 from lanner.event import MISSING, AuditEvent
 from lanner.fields.k8s_catalog import k8s_audit_catalog
+from lanner.fields.mentions import BodyMentions, Mentions
 
 CATALOG = k8s_audit_catalog()
 
@@ -36,32 +37,42 @@ def lowered(condition: str, builder: ir.Builder) -> ir.Predicate:
         ("ka.verb intersects (get, list)", "ka.verb in (get, list)"),
         ("ka.verb = get or ka.uri = x or ka.verb in (list, watch)", "ka.verb in (get, list, watch) or ka.uri = x"),
         ("ka.verb = get or ka.verb = get", "ka.verb = get"),
-        ("ka.req.configmap.obj contains x and ka.verb = get", "ka.verb = get and ka.req.configmap.obj contains x"),
+        ("ka.req.configmap.obj contains xyz and ka.verb = get", "ka.verb = get and ka.req.configmap.obj contains xyz"),
         ("not not ka.verb = get", "ka.verb = get"),
     ],
 )
 def test_passes(condition: str, cheaper: str) -> None:
     """The dear form becomes the very node of the cheap one."""
     builder = ir.Builder()
-    assert optimize(lowered(condition, builder), builder) is optimize(lowered(cheaper, builder), builder)
+    mentions = Mentions()
+    found = optimize(lowered(condition, builder), builder, mentions)
+    assert found is optimize(lowered(cheaper, builder), builder, mentions)
 
 
-def test_words_that_share_a_part_ask_for_it_first() -> None:
-    """A text without that part has none of them."""
-    builder = ir.Builder()
-    words = "ka.uri contains password or ka.uri contains passphrase"
-    found = optimize(lowered(f"{words} or ka.uri contains token", builder), builder)
-    token = lowered("ka.uri contains token", builder)
-    assert isinstance(token, ir.Test)
-    shared = builder.test("mentions", token.left, "pass")
-    assert found is builder.any_of([token, builder.all_of([shared, lowered(words, builder)])])
+def test_words_in_bodies_are_asked_for_by_one_scan() -> None:
+    """What stands in front of a test on a body asks the same field in all rules, for words of one value at once."""
+    builder, mentions = ir.Builder(), Mentions()
+    words = "ka.req.configmap.obj contains password or ka.req.configmap.obj icontains token"
+    found = optimize(lowered(f"{words} or ka.uri contains token", builder), builder, mentions)
+    near = lowered("ka.uri contains token", builder)
+    (field,) = (
+        value.field
+        for test in ir.tests_of(found)
+        for value in ir.values_of(test)
+        if isinstance(value, ir.FieldValue) and isinstance(value.field.getter, BodyMentions)
+    )
+    first = builder.test("intersects", builder.field(field), frozenset(("password", "(?i)token")))
+    assert found is builder.any_of([near, builder.all_of([first, lowered(words, builder)])])
+    other = optimize(lowered("jevt.value[/requestObject/kind] contains Secret", builder), builder, mentions)
+    assert isinstance(other, ir.All)
+    assert other.children[0] is builder.test("intersects", builder.field(field), frozenset(("Secret",)))
 
 
 @pytest.mark.parametrize("condition", ["jevt.rawtime exists", "evt.time exists", 'json.rawtime glob "*"'])
 def test_every_event_has_a_time(condition: str) -> None:
     """So asking for it is no question."""
     builder = ir.Builder()
-    assert optimize(lowered(condition, builder), builder) is ir.TRUE
+    assert optimize(lowered(condition, builder), builder, Mentions()) is ir.TRUE
 
 
 @pytest.mark.parametrize(
@@ -83,14 +94,14 @@ def test_ways_to_say_never_are_cheap_and_exact(time: str, condition: str, holds:
     event = AuditEvent(audit_id="a", stage_timestamp=time)
     event.number = 1
     assert evaluate.holds(predicate, event) is holds
-    assert evaluate.holds(optimize(predicate, builder), event) is holds
+    assert evaluate.holds(optimize(predicate, builder, Mentions()), event) is holds
 
 
 @pytest.mark.parametrize("condition", ["jevt.rawtime = 0", "evt.num = 0"])
 def test_ways_to_say_never_do_not_read_the_time(condition: str) -> None:
     """Of an event of this century, the cheap part decides."""
     builder = ir.Builder()
-    predicate = optimize(lowered(condition, builder), builder)
+    predicate = optimize(lowered(condition, builder), builder, Mentions())
     assert specialise(predicate, {("stage_timestamp",): "2024-01-01T00:00:00Z"}, builder, {}) is ir.FALSE
 
 
@@ -98,14 +109,14 @@ def test_ways_to_say_never_do_not_read_the_time(condition: str) -> None:
 def test_nothing_is_in_an_empty_list(condition: str) -> None:
     """Such a test never holds."""
     builder = ir.Builder()
-    assert optimize(lowered(condition, builder), builder) is ir.FALSE
+    assert optimize(lowered(condition, builder), builder, Mentions()) is ir.FALSE
 
 
 def test_an_empty_result_of_getopt_is_in_any_list() -> None:
     """`in` on a list asks all values, and there may be none; so it stays."""
     builder = ir.Builder()
     test = lowered('getopt(ka.user.groups, "a") in ()', builder)
-    assert optimize(test, builder) is test
+    assert optimize(test, builder, Mentions()) is test
 
 
 VERB, USER = ("verb",), ("user", "username")

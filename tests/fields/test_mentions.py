@@ -1,4 +1,4 @@
-"""A fast scan of a body may say that a word is not in a value, and is then right."""
+"""One scan tells which words a body mentions; a value of it has no others."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lanner.compiler.comparisons import SCALAR
 from lanner.decode import decode
 from lanner.event import MISSING, AuditEvent
-from lanner.fields.mentions import mentions
+from lanner.fields.catalog import BoundField
+from lanner.fields.mentions import MAX_WORDS, Mentions
 from tests.fields.builders import CATALOG
 
 FIELDS = (
@@ -36,6 +38,13 @@ def bound(text: str) -> Any:
     return CATALOG.bind(name, argument or None)
 
 
+def mentioned_by(field: BoundField, event: AuditEvent) -> list[str]:
+    """The words that a body mentions, in the order of the alphabet."""
+    found = field.getter(event)
+    assert found is MISSING or isinstance(found, list)
+    return sorted(found or ())
+
+
 def spelled(value: Any, escaped: set[str], blanks: str) -> str:
     """JSON in which some letters of strings are escapes."""
     text = json.dumps(value, separators=(f",{blanks}", f":{blanks}"))
@@ -56,44 +65,82 @@ VALUES = st.recursive(
 )
 
 
+WORDS = ("pass", "password", "aws-key", "true", "123", "o r", "PassWord")
+
+
 @given(
     VALUES, VALUES | st.fixed_dictionaries({"name": TEXTS}),
-    st.sets(st.sampled_from("pasw-1")), st.sampled_from(["", " "]),
-    st.sampled_from(["pass", "password", "aws-key", "true", "123"]), st.sampled_from(FIELDS),
+    st.sets(st.sampled_from("pasw-1 ")), st.sampled_from(["", " "]), st.sampled_from(FIELDS),
+    st.sampled_from(["contains", "icontains"]),
 )  # fmt: skip
-def test_no_means_no(data: Any, metadata: Any, escaped: set[str], blanks: str, word: str, field: str) -> None:
-    """Whatever the body, its spelling, and where the word stands."""
+def test_no_means_no(data: Any, metadata: Any, escaped: set[str], blanks: str, field: str, operator: str) -> None:
+    """Whatever the body, its spelling, and where a word stands: what it does not mention is in no value of it."""
     body = spelled({"data": data, "metadata": metadata}, escaped, blanks)
     getter = bound(field).getter
-    may = mentions(getter, word)
-    assert may is not None
+    mentions = Mentions()
+    asked = {word: mentions.of(getter, operator, word) for word in WORDS}
     for part in ("requestObject", "responseObject"):
         found = getter(event(body, part))
-        if found is not MISSING and word in found:
-            assert may(event(body, part))
+        for word, ahead in asked.items():
+            assert ahead is not None
+            if found is not MISSING and SCALAR[operator](found, word):
+                assert ahead[1] in mentioned_by(ahead[0], event(body, part))
 
 
 @pytest.mark.parametrize(
-    ("body", "may"),
+    ("body", "mentioned"),
     [
-        ('{"data":{"a":"password"}}', True),
-        ('{"data":{"a":"secret"}}', False),
-        ('{"data":{"a":"\\u003cb\\u003e"}}', False),
-        ('{"data":"\\u0070assword"}', True),
-        ('{"data":{"a":"\\u0070assword"}}', False),
-        ('{"metadata":{"name":"password"}}', True),
+        ('{"data":{"a":"password"}}', ["pass", "password", "(?i)PassWord"]),
+        ('{"data":{"a":"PASSWORD"}}', ["(?i)PassWord"]),
+        ('{"data":{"a":"secret"}}', []),
+        ('{"data":{"a":"\\u003cb\\u003e\\u0026\\u2028"}}', []),
+        ('{"data":"\\u0070ass"}', ["pass", "password", "(?i)PassWord"]),
+        ('{"metadata":{"name":"a pass"}}', ["pass"]),
+        ("7", []),
     ],
 )
-def test_what_a_scan_tells(body: str, may: bool) -> None:
-    """Objects show as they are spelled, so only strings need more than a scan."""
-    found = mentions(bound("ka.req.configmap.obj").getter, "password")
-    assert found is not None
-    assert found(event(body)) is may
+def test_what_a_scan_tells(body: str, mentioned: list[str]) -> None:
+    """The words that stand in the body, each once; all of them where a letter may be spelled in another way."""
+    mentions = Mentions()
+    getter = bound("ka.req.configmap.obj").getter
+    fields = {
+        asked[0]
+        for operator, word in (("contains", "pass"), ("contains", "password"), ("icontains", "PassWord"))
+        if (asked := mentions.of(getter, operator, word))
+    }
+    (field,) = fields
+    assert mentioned_by(field, event(body)) == sorted(mentioned)
+
+
+def test_a_body_that_is_not_there_mentions_nothing() -> None:
+    asked = Mentions().of(bound("ka.req.configmap.obj").getter, "contains", "pass")
+    assert asked is not None
+    assert asked[0].getter(event("{}", "responseObject")) is MISSING
 
 
 @pytest.mark.parametrize(
-    ("field", "word"), [("ka.uri", "pass"), ("ka.req.configmap.obj", "a b"), ("ka.req.configmap.obj", "é")]
+    ("field", "operator", "word"),
+    [
+        ("ka.uri", "contains", "pass"),
+        ("ka.req.configmap.obj", "contains", "a:b"),
+        ("ka.req.configmap.obj", "contains", "<abc>"),
+        ("ka.req.configmap.obj", "contains", "pa"),
+        ("ka.req.configmap.obj", "contains", "\u00e9t\u00e9"),
+        ("ka.req.configmap.obj", "startswith", "pass"),
+        ("ka.req.configmap.obj", "=", "pass"),
+    ],
 )
-def test_what_a_scan_cannot_tell(field: str, word: str) -> None:
-    """Values that are no part of a body, and words that JSON may spell in more than one way."""
-    assert mentions(bound(field).getter, word) is None
+def test_what_a_scan_cannot_tell(field: str, operator: str, word: str) -> None:
+    """Values that are no part of a body, other operators, and words that JSON may spell in more than one way."""
+    assert Mentions().of(bound(field).getter, operator, word) is None
+
+
+def test_words_have_a_limit() -> None:
+    """Rules with more words are matched without a scan ahead; those before are looked for all the same."""
+    mentions = Mentions()
+    getter = bound("ka.req.configmap.obj").getter
+    assert all(mentions.of(getter, "contains", f"word{number}") for number in range(MAX_WORDS))
+    assert mentions.of(getter, "contains", "another") is None
+    asked = mentions.of(getter, "contains", f"word{MAX_WORDS - 1}")
+    assert asked is not None
+    assert asked[1] in mentioned_by(asked[0], event('{"a":"word9999"}'))

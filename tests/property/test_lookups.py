@@ -19,6 +19,7 @@ from lanner.compiler.optimize import optimize
 from lanner.event import MISSING, AuditEvent, ObjectRef, User
 from lanner.fields.catalog import ValueType
 from lanner.fields.k8s_catalog import k8s_audit_catalog
+from lanner.fields.mentions import Mentions
 
 CATALOG = k8s_audit_catalog()
 
@@ -131,7 +132,8 @@ def test_lookups_and_blocks_answer_as_the_evaluator(
 ) -> None:
     """Whatever is enough for a lookup, all rules or only the first: the same rules, in the same order."""
     predicates, builder = rule_set
-    compiled = [optimize(predicate, builder) for predicate in predicates] if optimized else predicates
+    mentions = Mentions()
+    compiled = [optimize(predicate, builder, mentions) for predicate in predicates] if optimized else predicates
     match = build(generate(list(enumerate(compiled)), first_only, many=many))
     half = build(generate(list(enumerate(compiled))[::2], first_only, Lookups(compiled), many))
     for one in events:

@@ -25,7 +25,6 @@ from lanner.compiler.guards import Block, blocks
 from lanner.compiler.lookups import Kind, Lookup, Lookups, weight
 from lanner.compiler.path_trie import PathTrie
 from lanner.event import MISSING
-from lanner.fields.mentions import mentions
 from lanner.fields.paths import Attribute, cut
 
 _MAX_NESTING = 25
@@ -357,15 +356,8 @@ class _Generator:
                 return f"({read} is not M and not {self._globals.name('items', test.right)}.isdisjoint({name}))"
             case ("!=" | "<" | "<=" | ">" | ">=") as operator, _:
                 return f"({read} is not M and {name} {operator} {self._globals.name('c', test.right)})"
-            case ("contains" | "mentions") as operator, _:
-                constant = self._globals.name("c", test.right)
-                may = (
-                    mentions(test.left.field.getter, str(test.right)) if isinstance(test.left, ir.FieldValue) else None
-                )
-                if may is None:
-                    return f"({read} is not M and {constant} in {name})"
-                scan = f"{self._globals.name('may', may)}(e)"
-                return scan if operator == "mentions" else f"({scan} and {read} is not M and {constant} in {name})"
+            case "contains", _:
+                return f"({read} is not M and {self._globals.name('c', test.right)} in {name})"
             case "icontains", _:
                 part = self._globals.name("c", ascii_lower(str(test.right)))
                 lower = self._globals.name("lower", ascii_lower)

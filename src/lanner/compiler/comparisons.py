@@ -122,7 +122,6 @@ SCALAR: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
     "contains": contains,
-    "mentions": contains,  # stands before tests that need this part of a word; may hold for a value without it, too
     "icontains": icontains,
     "startswith": startswith,
     "endswith": endswith,

@@ -1,11 +1,11 @@
 """Makes predicates cheaper without changing what they say.
 
-PASSES run in order over every rule's predicate; `specialise` is run by the dispatch for each shape of request.
+`optimize` is run over every rule's predicate, `specialise` by the dispatch for each shape of request.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from lanner.compiler import ir
@@ -13,17 +13,19 @@ from lanner.compiler.comparisons import LISTS, SCALAR
 from lanner.compiler.evaluate import transform
 from lanner.compiler.globs import plain_parts
 from lanner.event import MISSING, Missing
+from lanner.fields.catalog import BoundField
 from lanner.fields.generic import RAW_TIMES, STAGE_TIMESTAMP
+from lanner.fields.mentions import Mentions
 from lanner.fields.paths import Attribute
 
 Pass: TypeAlias = Callable[[ir.Predicate, ir.Builder], ir.Predicate]
 
 
-def optimize(predicate: ir.Predicate, builder: ir.Builder) -> ir.Predicate:
-    """All passes, one after the other."""
+def optimize(predicate: ir.Predicate, builder: ir.Builder, mentions: Mentions) -> ir.Predicate:
+    """All passes, one after the other. `mentions`: the scans that these rules share."""
     for step in PASSES:
         predicate = step(predicate, builder)
-    return predicate
+    return order_by_cost(ask_bodies_first(predicate, builder, mentions), builder)
 
 
 # --- simpler tests ---------------------------------------------------------------------------------------------------
@@ -152,54 +154,47 @@ def _membership(builder: ir.Builder, left: ir.Value, items: set[str | int | bool
     return builder.test("in", left, frozenset(items))
 
 
-# --- one scan for many words -----------------------------------------------------------------------------------------
-
-MIN_PART = 4
-"""Characters of a part that words share; a shorter one is in most texts anyhow."""
-
-MAX_WORDS = 64
-"""Words that are looked at for shared parts, and characters of such a word: the search is for load time."""
+# --- one scan for all words of a body --------------------------------------------------------------------------------
 
 
-def share_parts_of_words(predicate: ir.Predicate, builder: ir.Builder) -> ir.Predicate:
-    """`x contains password or x contains passphrase` asks for `pass` first.
+def ask_bodies_first(predicate: ir.Predicate, builder: ir.Builder, mentions: Mentions) -> ir.Predicate:
+    """`x contains a or x contains b`, x being in a body, asks first whether the body mentions one of the words.
 
-    Few texts have any of the words, and those without the part they share are scanned once.
+    Few bodies do, and all rules share one scan. See fields/mentions.py.
     """
 
     def combine(node: ir.Predicate, children: tuple[ir.Predicate, ...]) -> ir.Predicate:
-        if not isinstance(node, ir.Any):
-            return _rebuilt(node, children, builder)
-        words: dict[ir.Value, list[str]] = {}
-        rest: list[ir.Predicate] = []
-        for child in children:
-            match child:
-                case ir.Test(operator="contains", left=left, right=str(word)):
-                    words.setdefault(left, []).append(word)
-                case _:
-                    rest.append(child)
-        for left, some in words.items():
-            for part, group in _grouped(some):
-                each = builder.any_of(builder.test("contains", left, word) for word in group)
-                rest.append(builder.all_of([builder.test("mentions", left, part), each]) if len(group) > 1 else each)
-        return builder.any_of(rest)
+        match node:
+            case ir.Test():
+                return asking_first([node])
+            case ir.Any():
+                tests: dict[ir.Value, list[ir.Test]] = {}
+                rest: list[ir.Predicate] = []
+                for child, result in zip(node.children, children, strict=True):
+                    if isinstance(child, ir.Test) and result is not child:
+                        tests.setdefault(child.left, []).append(child)
+                    else:
+                        rest.append(result)
+                return builder.any_of([*map(asking_first, tests.values()), *rest])
+            case _:
+                return _rebuilt(node, children, builder)
+
+    def asking_first(tests: Sequence[ir.Test]) -> ir.Predicate:
+        """One of the tests; they are on one value."""
+        asked = [_mention(test, mentions) for test in tests]
+        words = {field: frozenset(word for _, word in filter(None, asked)) for field, _ in filter(None, asked)}
+        first = (builder.test("intersects", builder.field(field), some) for field, some in words.items())
+        return builder.all_of([*first, builder.any_of(tests)])
 
     return ir.fold(predicate, combine)
 
 
-def _grouped(words: list[str]) -> list[tuple[str, list[str]]]:
-    """Words by a part that all of a group share; a word that shares none stands alone under itself."""
-    if len(words) > MAX_WORDS or max(map(len, words)) > MAX_WORDS:
-        return [(word, [word]) for word in words]
-    groups: list[tuple[str, list[str]]] = []
-    while words:
-        first, *others = words
-        parts = {first[start:end] for start in range(len(first)) for end in range(start + MIN_PART, len(first) + 1)}
-        shared = max(parts, key=lambda part: (sum(part in word for word in others), len(part), part), default=first)
-        group = [first, *(word for word in others if shared in word)]
-        groups.append((shared, group) if len(group) > 1 else (first, group))
-        words = [word for word in others if shared not in word]
-    return groups
+def _mention(test: ir.Test, mentions: Mentions) -> tuple[BoundField, str] | None:
+    match test:
+        case ir.Test(operator=operator, left=ir.FieldValue(field=field), right=str(word)):
+            return mentions.of(field.getter, operator, word)
+        case _:
+            return None
 
 
 # --- cheap tests first -----------------------------------------------------------------------------------------------
@@ -239,8 +234,6 @@ def _cost(test: ir.Test) -> int:
 PASSES: tuple[Pass, ...] = (
     simplify_tests,  # first: it makes equalities out of globs and regexes, which the next pass merges
     merge_memberships,
-    share_parts_of_words,
-    order_by_cost,  # last: the others change what there is to order
 )
 
 

@@ -12,6 +12,7 @@ from lanner.engine.output_format import OutputFormat
 from lanner.event import AuditEvent, Path
 from lanner.fields.catalog import BoundField, Catalog
 from lanner.fields.generic import COUNTED
+from lanner.fields.mentions import Mentions
 from lanner.fields.reads import attributes_of
 from lanner.priority import Priority
 from lanner.rules.definitions import ResolvedRule
@@ -63,7 +64,8 @@ class Ruleset:
         self.rules = tuple(rules)
         self.catalog = catalog
         self.first_only = first_only
-        running = [(rule, optimize(rule.predicate, builder)) for rule in self.rules if rule.enabled]
+        mentions = Mentions()
+        running = [(rule, optimize(rule.predicate, builder, mentions)) for rule in self.rules if rule.enabled]
         self.counts = any(_counts(predicate) for _, predicate in running)
         self.asks = _asked(running)
         """Attributes of events that conditions and outputs may read; None for all."""

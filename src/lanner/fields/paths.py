@@ -15,7 +15,7 @@ from lanner.event import MISSING, AuditEvent, Missing
 from lanner.fields.catalog import Getter
 from lanner.fields.nodes import Node, Token, document, request, response
 from lanner.fields.usual import SINGLE, value
-from lanner.jsontext.access import as_text, is_array, is_object
+from lanner.jsontext.access import as_text
 
 
 def cut(text: str) -> str:
@@ -98,11 +98,6 @@ class Pointer:
         node = self.node(event)
         return MISSING if node is None else cut(node.text)
 
-    def is_container(self, event: AuditEvent) -> bool:
-        """Whether the value is an object or an array."""
-        node = self.node(event)
-        return node is not None and (node.is_object or node.is_array)
-
 
 @dataclass(frozen=True, slots=True)
 class RequestValue:
@@ -116,13 +111,6 @@ class RequestValue:
         if found is None:
             return self.pointer(event)
         return MISSING if found is MISSING else cut(as_text(found))
-
-    def is_container(self, event: AuditEvent) -> bool:
-        """Whether the value is an object or an array."""
-        found = value(event, self.keys)
-        if found is None:
-            return self.pointer.is_container(event)
-        return found is not MISSING and (is_object(found) or is_array(found))
 
 
 _TYPED: dict[tuple[str, ...], Getter] = {

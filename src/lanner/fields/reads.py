@@ -10,6 +10,7 @@ from lanner.fields import bodies
 from lanner.fields.catalog import BoundField
 from lanner.fields.json import RawTime, WholeEvent
 from lanner.fields.k8s_audit import TargetPodName
+from lanner.fields.mentions import BodyMentions
 from lanner.fields.nodes import document, request, response
 from lanner.fields.paths import Annotation, Attribute, Pointer, RequestValue, TextList
 from lanner.fields.query import QueryParameter
@@ -46,7 +47,7 @@ _OF_EVERY_EVENT = ("evt.", "static.")
 def attributes_of(field: BoundField) -> frozenset[Path] | None:
     """The attributes, besides those of `event.ALWAYS`; None where that is not known: it may be any."""
     match field.getter:
-        case Attribute(path) | TextList(path):
+        case Attribute(path) | TextList(path) | BodyMentions(path=path):
             return frozenset((path,))
         case Annotation():
             return frozenset((("annotations",),))
