@@ -16,6 +16,7 @@ PACKAGE = SOURCE / "lanner"
 ORDER = (
     "version",
     "priority",
+    "rfc3339",
     "event",
     "jsontext",
     "decode",

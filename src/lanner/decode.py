@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from itertools import islice
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
@@ -37,7 +36,6 @@ from lanner.event import (
     ResponseStatus,
     User,
     event_type,
-    is_time,
 )
 from lanner.jsontext.access import REFUSED, JSONText, as_text, elements, is_array, is_object, members, string_text
 from lanner.jsontext.scanner import (
@@ -53,6 +51,7 @@ from lanner.jsontext.scanner import (
     skip_value,
     validate,
 )
+from lanner.rfc3339 import is_time
 
 MAX_ARRAYS = 16
 """How deep arrays may stand in arrays around events; more is malformed. (Inside an event any depth is fine.)"""
@@ -84,7 +83,6 @@ class _Envelope(Struct):
 
 
 _decode_event = msgspec.json.Decoder(AuditEvent).decode
-_parse = datetime.fromisoformat
 _decode_code = msgspec.json.Decoder(Annotated[int, Meta(ge=1)] | str).decode
 _decode_items = msgspec.json.Decoder(list[Raw]).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
@@ -122,8 +120,8 @@ def decode(body: bytes) -> Decoded:
     Each event's `raw` is its JSON text, without blanks around it.
     """
     if len(body) < _LARGE or (b"EventList" not in body[:64] and _has_few_items(body)):
-        event = _usual(body)
-        if event is not None and event.kind == "Event":
+        event = _usual_event(body)
+        if event is not None:
             return Decoded([event], [])
     whole = Decoded([], [])
     for part in _Reader(body.strip(_BLANKS)).parts():
@@ -148,18 +146,18 @@ def usual_decoder(paths: frozenset[Path] | None = None, *, alone: bool = False) 
     `paths`: the attributes that are asked for, None for all; see `event_type`. `alone`: the texts are no items of a
     list, so they have to be of the kind Event; those that may have very many items are left to `decode`.
     """
-    read = msgspec.json.Decoder(AuditEvent if paths is None else event_type(paths)).decode
+    if paths is None:
+        return _usual_event if alone else _usual
+    read: Callable[[bytes | Raw], Any] = msgspec.json.Decoder(event_type(paths, alone=alone)).decode
 
     def usual(text: bytes | Raw) -> AuditEvent | None:
         if alone and len(text) >= 4 * MAX_ITEMS and not _has_few_items(bytes(text)):
             return None
         try:
             event = read(text)
-            time = event.stage_timestamp
-            # What is_time begins with: a call costs too much here.
-            if time and ((time[4:20:3] == "--T::." and time[26:] == "Z" and _parse(time)) or is_time(time)):
+            if event.time.year >= 2000:
                 event.place = text
-                return event if not alone or event.kind == "Event" else None
+                return event  # type: ignore[no-any-return]  # a call of cast costs too much here
         except (ValueError, RecursionError):
             pass
         return None
@@ -167,7 +165,22 @@ def usual_decoder(paths: frozenset[Path] | None = None, *, alone: bool = False) 
     return usual
 
 
-_usual = usual_decoder()
+def _usual(text: bytes | Raw) -> AuditEvent | None:
+    """The event with all its attributes, of whatever kind."""
+    try:
+        event = _decode_event(text)
+        if event.stage_timestamp is not MISSING and is_time(event.stage_timestamp):
+            event.place = text
+            return event
+    except (ValueError, RecursionError):
+        pass
+    return None
+
+
+def _usual_event(text: bytes | Raw) -> AuditEvent | None:
+    """The event with all its attributes, if the text says that it is one."""
+    event = _usual(text) if _has_few_items(bytes(text)) else None
+    return event if event is not None and event.kind == "Event" else None
 
 
 class UsualList:

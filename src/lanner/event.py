@@ -6,17 +6,20 @@ leaves out is MISSING. The bodies of request and response stay JSON text until s
 
 An event with unexpected types (a number for the verb, null for the user) is brought into the same form by
 decode.py: scalars as their JSON text, `null` as the text null, objects and arrays as compact JSON.
+
+To read all of this takes longer than to match it. `event_type` makes types with no more than some rules ask for.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType, structs
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, structs
+
+from lanner.rfc3339 import EPOCH, FIRST, LAST, parse_time
 
 Missing: TypeAlias = UnsetType
 MISSING = UNSET
@@ -49,7 +52,7 @@ class ObjectRef(Struct, frozen=True, gc=False):
 class ResponseStatus(Struct, frozen=True, gc=False):
     """How it was answered. `code` is a number where it is a plain whole one from 1, else its text (-0 is not 0)."""
 
-    code: Annotated[int, msgspec.Meta(ge=1)] | str | UnsetType = MISSING
+    code: Annotated[int, Meta(ge=1)] | str | UnsetType = MISSING
     reason: MaybeText = MISSING
 
 
@@ -74,10 +77,9 @@ class Surroundings:
 
     number: int
     start_ns: int
-    stage_timestamp: MaybeText
-    timestamp: MaybeText
-    place: bytes | Raw
-    """The JSON text of the event where it stands, maybe with blanks around it: a copy costs more than most rules."""
+    place: bytes | Raw = b""
+    """The JSON text of the event where it stands, maybe with blanks around it: a copy costs more than most rules. None
+    for an event that was made by hand."""
 
     @kept
     def raw(self) -> bytes:
@@ -88,18 +90,6 @@ class Surroundings:
     def size(self) -> int:
         """How many bytes the event takes."""
         return len(self.place)
-
-    @kept
-    def time_ns(self) -> int:
-        """The event's own time in nanoseconds since 1970: its stageTimestamp, in old versions its timestamp.
-
-        Raises ValueError for an event that was made by hand and has no readable time; decode.py makes none.
-        """
-        text = self.timestamp if self.stage_timestamp is MISSING else self.stage_timestamp
-        time = None if text is MISSING else parse_time(text)
-        if time is None:
-            raise ValueError(f"the event has no readable time: `{text}`")
-        return time
 
 
 NOBODY = User()
@@ -125,99 +115,105 @@ class AuditEvent(Struct, Surroundings, dict=True, rename="camel"):
     response_status: ResponseStatus = NO_STATUS
     request_object: Raw | UnsetType = MISSING
     response_object: Raw | UnsetType = MISSING
-    annotations: dict[str, str] | UnsetType = MISSING
     request_received_timestamp: MaybeText = MISSING
     stage_timestamp: MaybeText = MISSING
     timestamp: MaybeText = MISSING
+    annotations: dict[str, str] | UnsetType = MISSING
+
+    @kept
+    def time_ns(self) -> int:
+        """The event's own time in nanoseconds since 1970: its stageTimestamp, in old versions its timestamp.
+
+        Raises ValueError for an event that was made by hand and has no readable time; decode.py makes none.
+        """
+        text = self.timestamp if self.stage_timestamp is MISSING else self.stage_timestamp
+        time = None if text is MISSING else parse_time(text)
+        if time is None:
+            raise ValueError(f"the event has no readable time: `{text}`")
+        return time
+
+    @property
+    def time(self) -> datetime:
+        """The same to the microsecond; the first or last one of Python's times for what lies outside them."""
+        try:
+            return EPOCH + timedelta(microseconds=self.time_ns // 1000)
+        except OverflowError:
+            return FIRST if self.time_ns < 0 else LAST
+
+    @property
+    def recent(self) -> MaybeText:
+        """A text, whichever, if the stageTimestamp says plainly that the event happened since the year 2000."""
+        return RECENT if self.stage_timestamp is not MISSING and self.stage_timestamp >= "2000" else MISSING
 
 
-ALWAYS: frozenset[Path] = frozenset((("kind",), ("audit_id",), ("stage_timestamp",)))
+RECENT = "since 2000"
+
+
+class Asked(Surroundings):
+    """An event of which only what is asked for was read: what it says of its time, as AuditEvent has it.
+
+    `time`: its stageTimestamp to the microsecond, as msgspec reads it.
+    """
+
+    time: datetime
+    recent = RECENT  # see `event_type`
+
+    @kept
+    def stage_timestamp(self) -> str:
+        """The stageTimestamp as it is written, which is seldom asked for."""
+        return _read_time(self.place).stage_timestamp
+
+    @kept
+    def time_ns(self) -> int:
+        """The event's own time in nanoseconds since 1970."""
+        found = parse_time(self.stage_timestamp)
+        assert found is not None
+        return found
+
+
+class _Time(Struct, rename="camel", gc=False):
+    stage_timestamp: str
+
+
+_read_time = msgspec.json.Decoder(_Time).decode
+
+
+ALWAYS: frozenset[Path] = frozenset((("kind",), ("audit_id",)))
 """Attributes that tell whether a JSON object is an event, and which."""
 
+_EVENT = Literal["Event"]
+_ZONED = Annotated[datetime, Meta(tz=True)]
 
-def event_type(paths: Iterable[Path]) -> type[AuditEvent]:
+
+def event_type(paths: Iterable[Path], *, alone: bool = False) -> type[AuditEvent]:
     """A type with only the attributes at these paths, and those of ALWAYS, for decoding no more than is asked for.
 
-    It is no subclass: reading another attribute raises AttributeError.
+    It is no subclass: reading another attribute raises AttributeError. msgspec reads nothing into it that has no
+    stageTimestamp with a time zone, or, if it stands `alone`, is not of the kind Event. Who decodes has to set `place`
+    and to refuse what happened before the year 2000.
     """
     parts: dict[str, set[str]] = {}
     for name, *rest in {*paths, *ALWAYS}:
         parts.setdefault(name, set()).update(rest)
-    fields = []
-    names = {}
-    for field in structs.fields(AuditEvent):
-        if field.name in parts:
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    names = {"time": "stageTimestamp"}
+    for field in structs.fields(AuditEvent):  # in the order of the JSON, where msgspec finds keys at once
+        if field.name == "stage_timestamp":
+            fields.append(("time", _ZONED))
+        elif field.name in parts:
             names[field.name] = field.encode_name
             inner = _part(field.type, parts[field.name]) if parts[field.name] else None
-            fields.append((field.name, field.type, field.default) if inner is None else (field.name, inner, inner()))
-    found = msgspec.defstruct("AskedEvent", fields, bases=(Surroundings,), dict=True, rename=names)
+            if field.name == "kind" and alone:
+                fields.append(("kind", _EVENT))
+            else:
+                fields.append(
+                    (field.name, field.type, field.default) if inner is None else (field.name, inner, inner())
+                )
+    fields.append(("place", Raw, Raw()))  # an attribute of the type takes less than an entry of a `__dict__`
+    found = msgspec.defstruct("AskedEvent", fields, bases=(Asked,), dict=True, rename=names, kw_only=True)
     return cast("type[AuditEvent]", found)
 
 
 def _part(whole: type[Struct], names: set[str]) -> type[Struct]:
     fields = [(field.name, field.type, field.default) for field in structs.fields(whole) if field.name in names]
     return msgspec.defstruct(f"Asked{whole.__name__}", fields, frozen=True, gc=False)
-
-
-_TIME = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{1,2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]+))?"
-    r"(?:Z|([+-])([0-9]{2}):([0-9]{2}))"
-)
-
-
-def is_time(text: str) -> bool:
-    """Whether `parse_time` reads the text; cheap for times as the API server writes them."""
-    try:
-        if _is_usual(text) and datetime.fromisoformat(text):
-            return True
-    except ValueError:
-        pass
-    return parse_time(text) is not None
-
-
-def _is_usual(text: str) -> bool:
-    """The shape of `2026-01-02T03:04:05.000000Z`, which datetime.fromisoformat reads, checking digits and ranges in C.
-
-    Shape and length rule out what else it accepts: other separators, calendar weeks, anything at all behind six digits
-    of a fraction.
-    """
-    return text[4:20:3] == "--T::." and text[26:] == "Z"
-
-
-def parse_time(text: str) -> int | None:
-    """Nanoseconds since 1970 of an RFC 3339 time; None for any other text.
-
-    Reads what Go's time.Parse reads for RFC3339Nano: besides the standard, an hour of one digit, a comma before the
-    fraction, fractions of any length (cut behind nanoseconds) and offsets up to 24:60; no leap second, no lower case.
-    """
-    if _is_usual(text):
-        try:
-            since = datetime.fromisoformat(text) - _EPOCH
-            return (since.days * 86400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000
-        except ValueError:
-            pass
-    match = _TIME.fullmatch(text)
-    if match is None:
-        return None
-    year, month, day, hour, minute, second = (int(part) for part in match.group(1, 2, 3, 4, 5, 6))
-    fraction, sign, offset_hours, offset_minutes = match.group(7, 8, 9, 10)
-    if hour > 23 or minute > 59 or second > 59:
-        return None
-    try:
-        # The calendar repeats every 400 years; Python's begins with the year 1, Go's with 0.
-        days = date(year or 400, month, day).toordinal() - _EPOCH_DAY - (0 if year else _DAYS_IN_400_YEARS)
-    except ValueError:
-        return None
-    seconds = days * 86400 + hour * 3600 + minute * 60 + second
-    if sign is not None:
-        offset = int(offset_hours) * 3600 + int(offset_minutes) * 60
-        if int(offset_hours) > 24 or int(offset_minutes) > 60:
-            return None
-        seconds -= offset if sign == "+" else -offset
-    nanoseconds = int(fraction[:9].ljust(9, "0")) if fraction else 0
-    return seconds * 1_000_000_000 + nanoseconds
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_DAY = date(1970, 1, 1).toordinal()
-_DAYS_IN_400_YEARS = 146_097

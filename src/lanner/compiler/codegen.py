@@ -33,7 +33,8 @@ _MAX_NESTING = 25
 MANY = 16
 """Comparisons of short texts on one value that cost more than a lookup, and rules that are worth one."""
 
-TIME = ("stage_timestamp",)
+_CLEAN = frozenset((("recent",), ("stage_timestamp",)))
+"""Attributes without NUL characters."""
 
 RESPONSE_CODE = ("response_status", "code")
 """The one attribute that may hold a number; values are its text."""
@@ -241,7 +242,7 @@ class _Generator:
             lines.append(f"    {name} = e.{'.'.join(value.field.getter.path)}")
             if value.field.getter.path == RESPONSE_CODE:
                 lines.append(f"    if {name} is not M: {name} = str({name})")
-            if value.field.getter.path != TIME:  # which is a time, so it has no NUL
+            if value.field.getter.path not in _CLEAN:
                 lines.append(f'    if {name} and "\\0" in {name}: {name} = cut({name})')
         if scope.lazy:
             lines.append(f"    {' = '.join(scope.lazy)} = U")

@@ -14,7 +14,7 @@ from lanner.compiler.evaluate import transform
 from lanner.compiler.globs import plain_parts
 from lanner.event import MISSING, Missing
 from lanner.fields.catalog import BoundField
-from lanner.fields.generic import RAW_TIMES, STAGE_TIMESTAMP
+from lanner.fields.generic import RAW_TIMES, RECENT
 from lanner.fields.mentions import Mentions
 from lanner.fields.paths import Attribute
 
@@ -56,8 +56,7 @@ def _simplified(test: ir.Test, builder: ir.Builder) -> ir.Predicate:
             return ir.FALSE  # events are counted from 1; `evt.num = 0` is how rules say never
         case "=", str() | int() if _is_raw_time(left) and not _in_this_century(right):
             # `jevt.rawtime = 0` says never, too; the year tells as much without reading the time
-            recent = builder.test(">=", builder.field(STAGE_TIMESTAMP), "2000")
-            return builder.all_of([builder.negation(recent), test])
+            return builder.all_of([builder.negation(builder.test("exists", builder.field(RECENT))), test])
         case "exists", _ if isinstance(left, ir.FieldValue) and left.field.definition.always:
             return ir.TRUE
         case (("contains" | "icontains" | "startswith" | "endswith"), ""):

@@ -22,12 +22,12 @@ COUNTED = frozenset(("evt.num", "evt.reltime", "evt.reltime.s", "evt.reltime.ns"
 RAW_TIMES = frozenset(("evt.rawtime", "json.rawtime", "jevt.rawtime"))
 """Fields that are an event's time in nanoseconds since 1970."""
 
-STAGE_TIMESTAMP = BoundField(
-    FieldDef("stageTimestamp", "The time as the event has it.", lambda _: Attribute(("stage_timestamp",))),
+RECENT = BoundField(
+    FieldDef("recent", "Whether the event happened since the year 2000.", lambda _: Attribute(("recent",))),
     None,
-    Attribute(("stage_timestamp",)),
+    Attribute(("recent",)),
 )
-"""What an event's time is read from; cheap to look at, but not a field of any catalog."""
+"""A text if the event plainly happened since the year 2000; cheap to look at, but not a field of any catalog."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,7 @@ def document(event: AuditEvent) -> Node | None:
     """The whole event."""
     state = event.__dict__
     node: Node | None = state.get("document_node")
-    if node is None and "place" in state:
+    if node is None and event.place:
         node = state["document_node"] = Node(event.place)
     return node
 

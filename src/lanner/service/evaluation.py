@@ -13,7 +13,8 @@ from lanner.alert import Alert, AlertFormat
 from lanner.compiler.evaluate import holds
 from lanner.decode import Decoded, Malformed, usual_decoder, whole
 from lanner.engine.engine import Engine
-from lanner.event import AuditEvent, Path, parse_time
+from lanner.event import AuditEvent, Path
+from lanner.rfc3339 import FIRST, since_1970
 from lanner.service.internal import InternalAlerts
 from lanner.service.records import RECORDED, Recorder
 from lanner.service.redaction import Redactor
@@ -28,7 +29,6 @@ MAX_MALFORMED = 20
 MAX_MALFORMED_BYTES = 65_536
 """Bytes that are kept of a malformed piece."""
 
-USUAL_TIME = len("2026-01-02T03:04:05.000000Z")
 ANNOTATIONS: Path = ("annotations",)
 TRUNCATED = "audit.k8s.io/truncated"
 
@@ -73,7 +73,7 @@ class Evaluator:
     def steps(self, texts: Iterable[Decoded], cluster: str, evaluation: Evaluation) -> Iterator[None]:
         """Fill in the evaluation of what texts hold. Yields between pieces of work; done when it ends."""
         count = 0
-        latest = ""
+        latest = FIRST
         evaluate = self._engine.evaluate
         for decoded in texts:
             for piece in decoded.malformed:
@@ -89,19 +89,14 @@ class Evaluator:
                 if alerts or oversize or truncated:
                     own = self._remarked(event, oversize, bool(truncated), evaluation)
                     self._record(event, alerts, own, cluster, evaluation)
-                time = event.stage_timestamp
-                # Times as the API server writes them sort as texts; reading each would cost more than all rules.
-                if time and len(time) == USUAL_TIME and time[-1] == "Z":
-                    if time > latest:
-                        latest = time
-                else:
-                    evaluation.last_event_ns = max(evaluation.last_event_ns, event.time_ns)
+                time = event.time
+                if time > latest:
+                    latest = time
                 count += 1
                 if count % STEP == 0:
                     yield
             evaluation.evaluated += len(decoded.events)
-        if latest:
-            evaluation.last_event_ns = max(evaluation.last_event_ns, parse_time(latest) or 0)
+        evaluation.last_event_ns = max(evaluation.last_event_ns, since_1970(latest))
 
     def _malformed(self, piece: Malformed, evaluation: Evaluation) -> None:
         if len(evaluation.malformed) == MAX_MALFORMED:

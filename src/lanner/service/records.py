@@ -137,9 +137,7 @@ def _unrendered(alert: Alert) -> StandIn:
 
 def moment(time_ns: int) -> AuditEvent:
     """An event that is nothing but a time, for alerts that no event raised."""
-    event = AuditEvent(stage_timestamp=rfc_3339(time_ns))
-    event.place = b""
-    return event
+    return AuditEvent(stage_timestamp=rfc_3339(time_ns))
 
 
 def text(value: MaybeText) -> str:
