@@ -41,7 +41,10 @@ FACTS = (*SHAPE, USER)
 """What is known of an event when its function is chosen, in this order."""
 
 MAX_VALUES = 4096
-"""Values remembered for each of these attributes, and shapes remembered by their values."""
+"""Values remembered for each of these attributes."""
+
+MAX_STEPS = 16_384
+"""Values of attributes remembered within shapes."""
 
 MAX_LENGTH = 256
 """Characters of a value that is remembered; resources and verbs are shorter."""
@@ -57,6 +60,8 @@ Kept = TypeVar("Kept")
 RawShape: TypeAlias = tuple[object, ...]
 Class: TypeAlias = "str | Missing"
 """A value that stands for its class."""
+Step: TypeAlias = "dict[object, Any]"
+"""The steps, functions by class of user, or None that a value leads to."""
 Rest: TypeAlias = "tuple[tuple[Any, ir.Predicate], ...]"
 """(rule, what is left of its predicate) for all rules that can still match."""
 
@@ -71,7 +76,10 @@ class Dispatch:
         self._lookups = Lookups(predicate for _, predicate in self._rules)
         self._classes = [_Classes(path, self._tests_on(path)) for path in FACTS]
         self._users = self._classes[-1].by_value
-        self._by_shape: dict[RawShape, dict[Class, Matcher]] = {}
+        self._by_values: Step = {}
+        """The values of the shapes seen lately, attribute by attribute: they lead to the functions by class of user, or
+        to nothing as soon as no rule is left."""
+        self._steps = 0
         self._by_classes: dict[tuple[Class, ...], dict[Class, Matcher]] = {}
         self._choices = 0
         self._by_rest: dict[Rest, Matcher] = {(): _nothing}
@@ -83,11 +91,25 @@ class Dispatch:
         """The rules that match the event, in their order."""
         if event.audit_id is MISSING:
             return self._no_audit_id(event)
-        ref = event.object_ref
         try:
-            matcher = self._by_shape[
-                event.stage, event.verb, ref.resource, ref.subresource, event.response_status.code
-            ][self._users[event.user.username]]
+            # As a loop over SHAPE this would cost twice as much.
+            step = self._by_values[event.stage]
+            if step is None:
+                return ()
+            step = step[event.verb]
+            if step is None:
+                return ()
+            ref = event.object_ref
+            step = step[ref.resource]
+            if step is None:
+                return ()
+            step = step[ref.subresource]
+            if step is None:
+                return ()
+            step = step[event.response_status.code]
+            if step is None:
+                return ()
+            matcher: Matcher = step[self._users[event.user.username]]
         except KeyError:
             matcher = self._matcher(event)
         return matcher(event)
@@ -121,8 +143,23 @@ class Dispatch:
             matcher = by_user[user] = self._function(self._rest((*classes, user)))
             self._by_classes[tuple(classes)] = by_user
         if not any(isinstance(value, str) and len(value) > MAX_LENGTH for value in shape):
-            _remember(self._by_shape, tuple(shape), by_user)
+            self._keep(shape, classes, by_user)
         return matcher
+
+    def _keep(self, shape: Sequence[object], classes: Sequence[Class], by_user: dict[Class, Matcher]) -> None:
+        """Remember where the values of a shape lead."""
+        if self._steps + len(SHAPE) > MAX_STEPS:
+            self._by_values, self._steps = {}, 0
+        step = self._by_values
+        for place, value in enumerate(shape, 1):
+            self._steps += value not in step
+            if not self._rest(tuple(classes[:place])):
+                step[value] = None
+                return
+            if place == len(shape):
+                step[value] = by_user
+            else:
+                step = step.setdefault(value, {})
 
     def _rest(self, classes: tuple[Class, ...]) -> Rest:
         """What is left of the rules for these classes of the first facts.
@@ -154,7 +191,7 @@ class Dispatch:
     def _start_anew(self) -> None:
         """Forget what was chosen for whom; the functions stay."""
         self._choices = 0
-        self._by_shape.clear()
+        self._by_values, self._steps = {}, 0
         self._by_classes.clear()
         self._rests = {(): self._rules}
 
