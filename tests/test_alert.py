@@ -122,6 +122,18 @@ def test_iso_time(zone: Any) -> None:
     assert alert.output_fields == {"evt.time.iso8601": 1720174830000456000}
 
 
+@pytest.mark.parametrize("iso", [False, True])
+@pytest.mark.parametrize(
+    "output", ["done", "%ka.verb %ka.auditid", "%ka.verb %evt.hostname %evt.source", "%evt.time %evt.time.iso8601"]
+)
+def test_fields_stand_in_the_order_of_their_names(output: str, iso: bool) -> None:
+    """The time, which alerts add, has its place among the fields of the output, as value and in JSON."""
+    alert = make_alert(configured(f"time_format_iso_8601={json.dumps(iso)}"), decoded(json.dumps(EVENT)), output)
+    assert list(alert.output_fields) == sorted(alert.output_fields)
+    assert ("evt.time.iso8601" if iso else "evt.time") in alert.output_fields
+    assert list(json.loads(alert.to_json())["output_fields"].items()) == list(alert.output_fields.items())
+
+
 @pytest.mark.parametrize(
     ("option", "key", "there"),
     [

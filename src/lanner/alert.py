@@ -23,7 +23,7 @@ from lanner.priority import Priority
 FieldOutput: TypeAlias = "str | int | bool | list[str] | None"
 """A value in `output_fields`; None for a missing one."""
 
-_encode = msgspec.json.Encoder(order="deterministic").encode
+_encode = msgspec.json.Encoder().encode
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SHORT_ESCAPES = {"\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -58,7 +58,7 @@ class Output(Protocol):
     """What renders a rule's output for an event."""
 
     def rendered(self, event: AuditEvent) -> tuple[str, Mapping[str, FieldOutput]]:
-        """The message, and `output_fields`."""
+        """The message, and `output_fields` in the order of their names."""
         ...
 
 
@@ -162,24 +162,33 @@ class Alert:
     def output(self) -> str:
         """Time, priority and message: `10:20:30.123456000: Warning ...`."""
         if self._output is None:
-            time = iso_8601(self.time) if self._format.iso_time else clock(self.time)
-            self._output = f"{time}: {self.priority.label} {self.message}"
+            ns = self._event.time_ns
+            time = iso_8601(ns) if self._format.iso_time else clock(ns)
+            self._output = f"{time}: {self._rule.priority.label} {self._render()[0]}"
         return self._output
 
     @property
     def output_fields(self) -> Mapping[str, FieldOutput]:
-        """The fields of the output and of the configuration, and the time in nanoseconds; None for a missing value."""
-        return dict(sorted(self._all_fields().items()))
+        """The fields of the output and of the configuration, and the time in nanoseconds; None for a missing value.
+
+        In the order of their names.
+        """
+        return self._all_fields().copy()
 
     def _all_fields(self) -> dict[str, FieldOutput]:
         if self._fields is None:
             time = "evt.time.iso8601" if self._format.iso_time else "evt.time"
-            self._fields = {time: self.time, **self._render()[1]}
+            rendered = self._render()[1]
+            fields = {time: self._event.time_ns, **rendered}
+            if next(iter(rendered), time) < time:
+                fields = dict(sorted(fields.items()))
+            self._fields = fields
         return self._fields
 
     def document(self, identifier: str | UnsetType = UNSET, cluster: str | UnsetType = UNSET) -> Document:
         """Falco's document, without the keys that the configuration leaves out."""
         chosen = self._format
+        rule = self._rule
         return Document(
             cluster=cluster,
             hostname=chosen.hostname,
@@ -187,11 +196,11 @@ class Alert:
             message=self.message if chosen.include_message else UNSET,
             output=self.output if chosen.include_output else UNSET,
             output_fields=self._all_fields() if chosen.include_output_fields else UNSET,
-            priority=self.priority.label,
-            rule=self.rule,
-            source=self.source,
-            tags=self.tags if chosen.include_tags else UNSET,
-            time=rfc_3339(self.time),
+            priority=rule.priority.label,
+            rule=rule.name,
+            source=rule.source,
+            tags=rule.tags if chosen.include_tags else UNSET,
+            time=rfc_3339(self._event.time_ns),
         )
 
     def to_dict(self) -> dict[str, object]:

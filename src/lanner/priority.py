@@ -17,10 +17,11 @@ class Priority(IntEnum):
     INFORMATIONAL = 6
     DEBUG = 7
 
-    @property
-    def label(self) -> str:
-        """The capitalised word that alerts carry, for example `Warning`."""
-        return self.name.capitalize()
+    label: str
+    """The capitalised word that alerts carry, for example `Warning`."""
+
+    def __init__(self, _: int) -> None:
+        self.label = self.name.capitalize()
 
     @classmethod
     def parse(cls, word: str) -> Priority:

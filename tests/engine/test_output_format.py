@@ -13,7 +13,9 @@ from lanner.diagnostics.codes import Code
 from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import SourceFile, Text
 from lanner.engine.output_format import OutputFormat, append_to_output, compile_output
-from lanner.event import AuditEvent
+from lanner.engine.rendering import generate
+from lanner.event import MISSING, AuditEvent
+from lanner.fields.catalog import Argument, BoundField
 from lanner.fields.k8s_catalog import k8s_audit_catalog
 
 CATALOG = k8s_audit_catalog({"team": "blue"}, hostname="here")
@@ -128,6 +130,60 @@ def test_rendering(template: str, text: str) -> None:
 def test_fields(template: str, fields: dict[str, object]) -> None:
     """`output_fields` holds every field of the template under its written name, with its own type."""
     assert compiled(template).fields(event()) == fields
+
+
+NULS: dict[str, Any] = {
+    "auditID": "a\0b",
+    "stage": "\0",
+    "verb": "create\0x",
+    "requestURI": "/api\0?dryRun=A\0ll",
+    "user": {"username": "dana\0", "groups": ["d\0ev", "\0"]},
+    "objectRef": {"resource": "po\0ds", "name": "\0ledger", "namespace": "", "subresource": "a\0\0b"},
+    "responseStatus": {"code": "2\x0001", "reason": "\0"},
+    "requestObject": {"metadata": {"name": "x\0y"}, "spec": {"type": "\0"}},
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"auditID": None}, {"auditID": 7, "verb": 7, "user": None, "responseStatus": {"code": -0.0}}, NULS],
+    ids=["usual", "null as auditID", "odd types", "NULs"],
+)
+@pytest.mark.parametrize("known", [True, False])
+def test_what_is_rendered_is_what_fields_say(changes: dict[str, Any], known: bool) -> None:
+    """A message with all fields in it, some of them twice, shows every value as its field gives it."""
+    text = {key: value for key, value in (EVENT | changes).items() if known or key != "auditID"}
+    (seen,) = decode(json.dumps(text).encode()).events
+    arguments = {Argument.NONE: "", Argument.KEY: "[/dryRun]", Argument.OPTIONAL_INDEX: ""}
+    names = [f"{field.name}{arguments[field.argument]}" for field in CATALOG]
+    names += ["jevt.value[/verb]", "jevt.value[/responseStatus/code]", "jevt.value[/stageTimestamp]", "ka.verb"]
+    bound = {name: CATALOG.bind(*name.removesuffix("]").split("[")) for name in names}
+    values = {name: field.value(seen) for name, field in bound.items()}
+    shown = [as_shown(bound[name], values[name]) for name in names]
+    output = compiled(" ".join(f"{name}=%{name}" for name in names))
+    assert output.render(seen) == " ".join(f"{name}={text}" for name, text in zip(names, shown, strict=True))
+    for name, found in output.fields(seen).items():
+        json_getter = bound[name].definition.json
+        value = json_getter(seen) if json_getter else values[name]
+        assert found == (None if value is MISSING else value)
+    assert list(output.fields(seen)) == sorted(bound)
+
+
+def as_shown(field: BoundField, value: Any) -> str:
+    if value is MISSING:
+        return "<NA>"
+    return f"({','.join(value)})" if isinstance(value, list) else field.definition.written(value)
+
+
+def test_an_output_is_not_written_into_the_code() -> None:
+    """Whatever its texts and keys hold, they are globals; and each value is read once."""
+    hostile = "x'); import os # \n\" {e} \\ é"
+    output = compiled(f"{hostile} %ka.verb %ka.verb %ka.uri.param[\"import 'os'\"]")
+    assert output.render(event(verb="get")) == f"{hostile} get get <NA>"
+    source = generate(output._message, output._fields.items()).text
+    assert source.isascii()
+    assert "import" not in source
+    assert source.count("e.verb") == 1
 
 
 def test_an_event_without_audit_id_shows_no_ka_fields() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from random import Random
 
 import pytest
 
 from lanner.event import MISSING, AuditEvent
 from lanner.fields.catalog import Catalog, ValueType
 from lanner.fields.k8s_catalog import k8s_audit_catalog
+from lanner.fields.times import SECOND, clock
 from tests.fields.builders import Found
 
 Read = Callable[..., Found]
@@ -62,6 +64,17 @@ def test_daylight_saving(stamp: str, clock: str, read: Read, zone: Callable[[str
     zone("CET-1CEST,M3.5.0,M10.5.0/3")
     assert read("evt.time", stageTimestamp=stamp) == clock
     assert str(read("evt.time.iso8601", stageTimestamp=stamp))[11:13] == "10"
+
+
+def test_local_time_is_that_of_the_zone_there_is(zone: Callable[[str], None]) -> None:
+    """What is remembered of local times is what the system says, also when the zone changes in between."""
+    draw = Random(1)
+    seconds = [draw.randrange(-(2**32), 2**33) for _ in range(200)]
+    for second in [*seconds, *seconds]:
+        zone(draw.choice(("UTC", "Europe/Berlin", "Asia/Kolkata", "America/St_Johns", "<+1245>-12:45")))
+        local = time.strftime("%H:%M:%S", time.localtime(second))
+        assert clock(second * SECOND + 7) == f"{local}.000000007"
+        assert clock(second * SECOND, fraction=False) == local
 
 
 @pytest.mark.parametrize(

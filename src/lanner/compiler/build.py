@@ -15,9 +15,14 @@ Matcher = Callable[[AuditEvent], Sequence[Any]]
 
 
 def build(source: Source) -> Matcher:
-    """The function of a source. It has a linecache entry, so tracebacks and debuggers show its lines."""
+    """The function of a source that tells which rules match."""
+    return cast(Matcher, define(source, "match"))
+
+
+def define(source: Source, function: str) -> Any:
+    """A function of a source. It has a linecache entry, so tracebacks and debuggers show its lines."""
     name = f"<lanner {blake2b(source.text.encode(), digest_size=6).hexdigest()}>"
     code = compile(source.text, name, "exec")
     linecache.cache[name] = (len(source.text), None, source.text.splitlines(keepends=True), name)
     exec(code, source.namespace)
-    return cast(Matcher, source.namespace["match"])
+    return source.namespace[function]

@@ -44,7 +44,7 @@ _CHEAP = frozenset(("=", "!=", "in", "exists", "<", "<=", ">", ">="))
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The source of a function `match(e)` and the globals it needs."""
+    """The source of a function and the globals it needs."""
 
     text: str
     namespace: dict[str, object]

@@ -15,12 +15,12 @@ that is one is taken, and the rest is text. A missing value prints as `<NA>`, al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import TypeAlias
 
 from lanner.alert import FieldOutput
+from lanner.compiler.build import define
 from lanner.compiler.evaluate import value as evaluate
 from lanner.compiler.ir import Builder
 from lanner.compiler.lower import Lowering
@@ -32,18 +32,16 @@ from lanner.diagnostics.codes import Code
 from lanner.diagnostics.diagnostic import Context
 from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import Span, Text
-from lanner.event import MISSING, AuditEvent
-from lanner.fields.catalog import BoundField, Catalog, FieldError, FieldErrorKind, Getter
+from lanner.engine.rendering import Reading, generate, to_text
+from lanner.event import MISSING, AuditEvent, kept
+from lanner.fields.catalog import BoundField, Catalog, FieldError, FieldErrorKind
 
-NOT_AVAILABLE = "<NA>"
 CONTAINER_INFO = "%container.info"
 """Stands in old rules for what says which container; it is dropped, with a warning, as in Falco."""
 
 MAX_WIDTH = 4096
 MAX_ERRORS = 10
 """Problems reported of one output."""
-
-Reader: TypeAlias = Callable[[AuditEvent], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +53,27 @@ class ExtraField:
     raw: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class OutputFormat:
     """A compiled output. `template` is the text it was made from, `asks` the fields it is made of; the rest is for this
     module."""
 
     template: str
     asks: frozenset[BoundField]
-    _pattern: str = field(repr=False)
-    _readers: tuple[Reader, ...] = field(repr=False)  # each once, whoever needs it
-    _in_message: tuple[int, ...] = field(repr=False)
-    _in_fields: tuple[tuple[str, int], ...] = field(repr=False)
+    _message: tuple[str | Reading, ...] = field(repr=False)
+    _fields: Mapping[str, Reading] = field(repr=False)
 
-    def rendered(self, event: AuditEvent) -> tuple[str, dict[str, FieldOutput]]:
-        """The message, and the value of every field in it, also of those inside transformers; None for a missing one.
+    @kept
+    def rendered(self) -> Callable[[AuditEvent], tuple[str, dict[str, FieldOutput]]]:
+        """The message for an event, and the value of every field in it, also of those inside transformers, in the order
+        of their names; None for a missing one.
 
-        Together, since most values stand in both and reading them is what takes the time.
+        Together, since most values stand in both and reading them is what takes the time. The function is made when
+        first asked for: most rules never raise an alert.
         """
-        values = [read(event) for read in self._readers]
-        texts = [value if type(value := values[place]) is str else to_text(value) for place in self._in_message]
-        return self._pattern % tuple(texts), {name: to_json(values[place]) for name, place in self._in_fields}
+        render: Callable[[AuditEvent], tuple[str, dict[str, FieldOutput]]]
+        render = define(generate(self._message, sorted(self._fields.items(), key=itemgetter(0))), "render")
+        return render
 
     def render(self, event: AuditEvent) -> str:
         """The message alone."""
@@ -84,32 +83,10 @@ class OutputFormat:
         """The fields alone."""
         return self.rendered(event)[1]
 
-    @property
-    def field_names(self) -> tuple[str, ...]:
-        """The keys of `fields`, sorted."""
-        return tuple(name for name, _ in self._in_fields)
 
-
-def to_text(value: object) -> str:
-    """A value as it stands in a message."""
-    match value:
-        case str():
-            return value
-        case bool():
-            return "true" if value else "false"
-        case list():
-            return f"({','.join(value)})"
-        case _:
-            return NOT_AVAILABLE if value is MISSING else str(value)
-
-
-def to_json(value: object) -> FieldOutput:
-    """A value as it stands in `output_fields`."""
-    return None if value is MISSING else value  # type: ignore[return-value]
-
-
-def _fitted(read: Reader, width: int) -> Reader:
+def _fitted(reading: Reading, width: int) -> Reading:
     """Pads or cuts the text of a value to a number of bytes; a character that is cut through becomes U+FFFD."""
+    read = reading.value if isinstance(reading, BoundField) else reading
 
     def fitted(event: AuditEvent) -> str:
         text = to_text(read(event))
@@ -161,33 +138,22 @@ def compile_output(
             _OutputError("the output is empty", template.span(0, 0), "say what happened: `%ka.user.name did %ka.verb`.")
         )
     asked: set[BoundField] = set()
-    pattern, readers, named = _compile(template, catalog, errors, asked)
+    message, named = _compile(template, catalog, errors, asked)
     if skip_if_unknown and errors and errors[0].unknown:
         report.add(Code.UNKNOWN_FILTER, errors[0].message, errors[0].span, errors[0].help, context)
         return None
     fields = dict(named)
     for extra in extra_fields:
-        extra_pattern, extra_readers, extra_named = _compile(extra.format, catalog, errors, asked)
+        extra_message, extra_named = _compile(extra.format, catalog, errors, asked)
         if extra.raw:
             fields[extra.name] = dict(extra_named).get(extra.name, _missing)
         else:
-            fields[extra.name] = _output_format(extra.format.value, asked, extra_pattern, extra_readers, {}).render
+            fields[extra.name] = OutputFormat(extra.format.value, frozenset(asked), extra_message, {}).render
     for error in errors[:MAX_ERRORS]:
         report.add(Code.ERR_COMPILE_OUTPUT, error.message, error.span, error.help, context)
     if errors:
         return None
-    return _output_format(text, asked, pattern, readers, fields)
-
-
-def _output_format(
-    template: str, asks: Iterable[BoundField], pattern: str, readers: Sequence[Reader], fields: Mapping[str, Reader]
-) -> OutputFormat:
-    places: dict[Reader, int] = {}
-    for read in (*readers, *fields.values()):
-        places.setdefault(read, len(places))
-    in_fields = tuple((name, places[read]) for name, read in sorted(fields.items(), key=itemgetter(0)))
-    in_message = tuple(places[read] for read in readers)
-    return OutputFormat(template, frozenset(asks), pattern, tuple(places), in_message, in_fields)
+    return OutputFormat(text, frozenset(asked), message, fields)
 
 
 def append_to_output(
@@ -222,19 +188,18 @@ def _missing(event: AuditEvent) -> object:
 
 def _compile(
     template: Text, catalog: Catalog, errors: list[_OutputError], asked: set[BoundField]
-) -> tuple[str, tuple[Reader, ...], list[tuple[str, Reader]]]:
-    """(a pattern for the % operator, what fills it, the fields by their keys); what is wrong goes to `errors`, every
+) -> tuple[tuple[str | Reading, ...], list[tuple[str, Reading]]]:
+    """(texts and what reads the values between them, the fields by their keys); what is wrong goes to `errors`, every
     field to `asked`."""
     text = template.value
     position = 1 if text.startswith("*") else 0
-    pattern: list[str] = []
-    readers: list[Reader] = []
-    named: list[tuple[str, Reader]] = []
+    message: list[str | Reading] = []
+    named: list[tuple[str, Reading]] = []
     while True:
         percent = text.find("%", position) if len(errors) < MAX_ERRORS else -1
-        pattern.append(text[position : percent if percent >= 0 else len(text)])
+        message.append(text[position : percent if percent >= 0 else len(text)])
         if percent < 0:
-            return "".join(pattern), tuple(readers), named
+            return tuple(message), named
         if text.startswith(CONTAINER_INFO, percent):
             position = percent + len(CONTAINER_INFO)
             continue
@@ -243,18 +208,16 @@ def _compile(
             start += 1
         try:
             width = _width(template, percent, start)
-            read, operand, position = _operand(template, start, catalog)
+            reading, operand, position = _operand(template, start, catalog)
         except _OutputError as error:
             errors.append(error)
             position = start + text.startswith("%", start)
             continue
-        pattern.append("%s")
-        readers.append(_fitted(read, width) if width else read)
+        message.append(_fitted(reading, width) if width else reading)
         parts = [part for part in operands(Exists(operand, operand.span)) if isinstance(part, FieldRef)]
         fields = [_bind(part, catalog) for part in parts]
         named += [
-            (print_operand(part), field.definition.json or _field_reader(field))
-            for part, field in zip(parts, fields, strict=True)
+            (print_operand(part), field.definition.json or field) for part, field in zip(parts, fields, strict=True)
         ]
         asked.update(fields)
 
@@ -274,7 +237,7 @@ def _width(template: Text, percent: int, end: int) -> int:
     return int(digits or "0")
 
 
-def _operand(template: Text, start: int, catalog: Catalog) -> tuple[Reader, FieldRef | Call, int]:
+def _operand(template: Text, start: int, catalog: Catalog) -> tuple[Reading, FieldRef | Call, int]:
     """(what reads it, the tree, the offset behind it) of the field or call that begins at an offset."""
     first: _OutputError | None = None
     for operand, end in _candidates(template, start, catalog):
@@ -282,7 +245,7 @@ def _operand(template: Text, start: int, catalog: Catalog) -> tuple[Reader, Fiel
             first = first or operand
             continue
         try:
-            return _reader(operand, catalog), operand, end
+            return _reading(operand, catalog), operand, end
         except _OutputError as error:
             first = first or error
     assert first is not None
@@ -320,9 +283,11 @@ def _unparsable(template: Text, start: int, error: ConditionError) -> _OutputErr
     return _OutputError(error.message, error.span, error.help, unknown=True)
 
 
-def _reader(operand: FieldRef | Call, catalog: Catalog) -> Reader:
+def _reading(operand: FieldRef | Call, catalog: Catalog) -> Reading:
+    """What reads a value as it stands in a message: numbers as their field writes them, the rest as it is."""
     if isinstance(operand, FieldRef):
-        return _text_reader(_bind(operand, catalog))
+        field = _bind(operand, catalog)
+        return _written(field) if field.definition.type.numeric else field
     trial = Report()
     lowered = Lowering(catalog, Builder(), trial, unknown_field=Code.UNKNOWN_FILTER).operand(operand)
     if lowered is None:
@@ -340,18 +305,9 @@ def _bind(operand: FieldRef, catalog: Catalog) -> BoundField:
         raise _OutputError(error.message, operand.span, error.help, unknown) from None
 
 
-def _field_reader(bound: BoundField) -> Getter:
-    return bound.value if bound.definition.needs_audit_id else bound.getter
-
-
-def _text_reader(bound: BoundField) -> Reader:
-    """Reads what stands in a message: numbers as their field writes them, the rest as it is."""
-    read, definition = _field_reader(bound), bound.definition
-    if not definition.type.numeric:
-        return read
-
+def _written(number: BoundField) -> Reading:
     def written(event: AuditEvent) -> object:
-        value = read(event)
-        return MISSING if value is MISSING or isinstance(value, list) else definition.written(value)
+        value = number.value(event)
+        return MISSING if value is MISSING or isinstance(value, list) else number.definition.written(value)
 
     return written

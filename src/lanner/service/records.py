@@ -45,7 +45,7 @@ class FixedOutput:
     values: Mapping[str, FieldOutput]
 
     def rendered(self, event: AuditEvent) -> tuple[str, Mapping[str, FieldOutput]]:
-        return self.message, self.values
+        return self.message, dict(sorted(self.values.items()))
 
 
 @dataclass(frozen=True, slots=True)
