@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from lanner.compiler.codegen import RESPONSE_CODE, TIME, Source
+from lanner.compiler.codegen import RESPONSE_CODE, Source
 from lanner.event import MISSING, AuditEvent
 from lanner.fields.catalog import BoundField
 from lanner.fields.paths import Attribute, cut
@@ -18,9 +18,6 @@ NOT_AVAILABLE = "<NA>"
 
 Reading: TypeAlias = BoundField | Callable[[AuditEvent], object]
 """What a value is read by: a field, or any function."""
-
-_OTHERS = (RESPONSE_CODE, TIME)
-"""Attributes that may hold something else than the text that their getter gives."""
 
 
 def generate(message: Sequence[str | Reading], fields: Iterable[tuple[str, Reading]]) -> Source:
@@ -81,4 +78,4 @@ def to_text(value: object) -> str:
 def _text_at(reading: Reading) -> tuple[str, ...]:
     """The path of the attribute that holds the very text, NUL characters aside; empty where there is none."""
     getter = reading.getter if isinstance(reading, BoundField) else reading
-    return getter.path if isinstance(getter, Attribute) and getter.path not in _OTHERS else ()
+    return getter.path if isinstance(getter, Attribute) and getter.path != RESPONSE_CODE else ()
