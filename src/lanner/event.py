@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, structs
@@ -30,7 +30,7 @@ MaybeText: TypeAlias = str | UnsetType
 T = TypeVar("T")
 
 Path: TypeAlias = tuple[str, ...]
-"""The way to an attribute: `("user", "username")`."""
+"""The way to an attribute: `("user", "username")`; to an annotation: `("annotations", key)`."""
 
 
 class User(Struct, frozen=True, gc=False):
@@ -182,6 +182,7 @@ ALWAYS: frozenset[Path] = frozenset((("kind",), ("audit_id",)))
 """Attributes that tell whether a JSON object is an event, and which."""
 
 _EVENT = Literal["Event"]
+_STAGE = Literal["RequestReceived", "ResponseStarted", "ResponseComplete", "Panic"]
 _ZONED = Annotated[datetime, Meta(tz=True)]
 
 
@@ -189,8 +190,8 @@ def event_type(paths: Iterable[Path], *, alone: bool = False) -> type[AuditEvent
     """A type with only the attributes at these paths, and those of ALWAYS, for decoding no more than is asked for.
 
     It is no subclass: reading another attribute raises AttributeError. msgspec reads nothing into it that has no
-    stageTimestamp with a time zone, or, if it stands `alone`, is not of the kind Event. Who decodes has to set `place`
-    and to refuse what happened before the year 2000.
+    stageTimestamp with a time zone, that is of no stage which API servers know, or, if it stands `alone`, is not of the
+    kind Event. Who decodes has to set `place` and to refuse what happened before the year 2000.
     """
     parts: dict[str, set[str]] = {}
     for name, *rest in {*paths, *ALWAYS}:
@@ -202,16 +203,45 @@ def event_type(paths: Iterable[Path], *, alone: bool = False) -> type[AuditEvent
             fields.append(("time", _ZONED))
         elif field.name in parts:
             names[field.name] = field.encode_name
-            inner = _part(field.type, parts[field.name]) if parts[field.name] else None
-            if field.name == "kind" and alone:
-                fields.append(("kind", _EVENT))
-            else:
-                fields.append(
-                    (field.name, field.type, field.default) if inner is None else (field.name, inner, inner())
-                )
+            match field.name:
+                case "kind" if alone:
+                    fields.append(("kind", _EVENT))
+                case "stage":
+                    fields.append(("stage", _STAGE | UnsetType, MISSING))
+                case "annotations" if parts["annotations"]:
+                    fields.append(("annotations", _annotations(parts["annotations"]) | UnsetType, MISSING))
+                case name if parts[name]:
+                    inner = _part(field.type, parts[name])
+                    fields.append((name, inner, inner()))
+                case name:
+                    fields.append((name, field.type, field.default))
     fields.append(("place", Raw, Raw()))  # an attribute of the type takes less than an entry of a `__dict__`
     found = msgspec.defstruct("AskedEvent", fields, bases=(Asked,), dict=True, rename=names, kw_only=True)
     return cast("type[AuditEvent]", found)
+
+
+class _Annotations(Struct, gc=False):
+    """Some annotations, asked like the dict of all."""
+
+    _attributes: ClassVar[dict[str, str]]
+
+    def get(self, key: str) -> str | None:
+        """The annotation of that key."""
+        found: MaybeText = getattr(self, self._attributes[key])
+        return None if found is MISSING else found
+
+
+def _annotations(keys: set[str]) -> type[Struct]:
+    attributes = {key: f"annotation{number}" for number, key in enumerate(sorted(keys))}
+    return msgspec.defstruct(
+        "AskedAnnotations",
+        [(attribute, MaybeText, MISSING) for attribute in attributes.values()],
+        bases=(_Annotations,),
+        namespace={"_attributes": attributes},
+        rename={attribute: key for key, attribute in attributes.items()},
+        frozen=True,
+        gc=False,
+    )
 
 
 def _part(whole: type[Struct], names: set[str]) -> type[Struct]:

@@ -13,10 +13,11 @@ from lanner.compiler.comparisons import LISTS, SCALAR
 from lanner.compiler.evaluate import transform
 from lanner.compiler.globs import plain_parts
 from lanner.event import MISSING, Missing
+from lanner.fields.bodies import Repositories
 from lanner.fields.catalog import BoundField
 from lanner.fields.generic import RAW_TIMES, RECENT
-from lanner.fields.mentions import Mentions
-from lanner.fields.paths import Attribute
+from lanner.fields.mentions import BodyMentions, Mentions
+from lanner.fields.paths import Annotation, Attribute, TextList
 
 Pass: TypeAlias = Callable[[ir.Predicate, ir.Builder], ir.Predicate]
 
@@ -198,19 +199,29 @@ def _mention(test: ir.Test, mentions: Mentions) -> tuple[BoundField, str] | None
 
 # --- cheap tests first -----------------------------------------------------------------------------------------------
 
+_GETTER_COST: dict[type, int] = {Attribute: 0, Annotation: 4, TextList: 8, BodyMentions: 20, Repositories: 60}
+_OTHER_GETTER_COST = 30
+_SELDOM_FALSE = 8
 _OPERATOR_COST = {"=": 1, "in": 1, "exists": 1, "regex": 12, "glob": 12, "iglob": 12, "pmatch": 12, "icontains": 6}
 
 
 def order_by_cost(predicate: ir.Predicate, builder: ir.Builder) -> ir.Predicate:
     """Children of a connective in the order of their cost, so that most events are decided by the cheap ones.
 
-    Allowed because tests have no effects and cannot fail.
+    Allowed because tests have no effects and cannot fail. Exceptions, `... and not x in (a, b)`, seldom hold, so what
+    says that they do not seldom decides: it comes later.
     """
     costs: dict[ir.Predicate, int] = {}
 
+    def rank(child: ir.Predicate) -> int:
+        return costs[child] * _SELDOM_FALSE if isinstance(child, ir.Negation) else costs[child]
+
     def combine(node: ir.Predicate, children: tuple[ir.Predicate, ...]) -> ir.Predicate:
-        if isinstance(node, ir.All | ir.Any):
-            children = tuple(sorted(children, key=costs.__getitem__))
+        match node:
+            case ir.All():
+                children = tuple(sorted(children, key=rank))
+            case ir.Any():
+                children = tuple(sorted(children, key=costs.__getitem__))
         result = _rebuilt(node, children, builder)
         costs[result] = _cost(result) if isinstance(result, ir.Test) else sum(costs[child] for child in children)
         return result
@@ -223,8 +234,8 @@ def _cost(test: ir.Test) -> int:
     cost = _OPERATOR_COST.get(test.operator, 2)
     for value in ir.values_of(test):
         match value:
-            case ir.FieldValue() if not isinstance(value.field.getter, Attribute):
-                cost += 20
+            case ir.FieldValue():
+                cost += _GETTER_COST.get(type(value.field.getter), _OTHER_GETTER_COST)
             case ir.Transformed():
                 cost += 4
     return cost

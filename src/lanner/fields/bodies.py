@@ -39,7 +39,10 @@ class Present:
 
     def __call__(self, event: AuditEvent) -> list[str] | Missing:
         found = values(event, self.key_path, self.index)
-        return texts([as_text(value) for value in found or () if value is not MISSING])
+        if not found:
+            return MISSING
+        shown = [as_text(value) for value in found if value is not MISSING]
+        return texts(shown) if shown else MISSING
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,8 +49,8 @@ def attributes_of(field: BoundField) -> frozenset[Path] | None:
     match field.getter:
         case Attribute(path) | TextList(path) | BodyMentions(path=path):
             return frozenset((path,))
-        case Annotation():
-            return frozenset((("annotations",),))
+        case Annotation(key):
+            return frozenset((("annotations", key),))
         case QueryParameter():
             return frozenset((("request_uri",),))
         case Pointer(root):

@@ -13,7 +13,7 @@ from lanner.alert import Alert, AlertFormat
 from lanner.compiler.evaluate import holds
 from lanner.decode import Decoded, Malformed, usual_decoder, whole
 from lanner.engine.engine import Engine
-from lanner.event import AuditEvent, Path
+from lanner.event import AuditEvent
 from lanner.rfc3339 import FIRST, since_1970
 from lanner.service.internal import InternalAlerts
 from lanner.service.records import RECORDED, Recorder
@@ -29,7 +29,6 @@ MAX_MALFORMED = 20
 MAX_MALFORMED_BYTES = 65_536
 """Bytes that are kept of a malformed piece."""
 
-ANNOTATIONS: Path = ("annotations",)
 TRUNCATED = "audit.k8s.io/truncated"
 
 
@@ -67,7 +66,7 @@ class Evaluator:
         self._recorder = recorder
         self._redactor = redactor
         asked = engine.ruleset.asks
-        self.decoder = usual_decoder(None if asked is None else asked | RECORDED | {ANNOTATIONS})
+        self.decoder = usual_decoder(None if asked is None else asked | RECORDED | {("annotations", TRUNCATED)})
         """Reads of events what rules ask for, and what this looks at itself."""
 
     def steps(self, texts: Iterable[Decoded], cluster: str, evaluation: Evaluation) -> Iterator[None]:
