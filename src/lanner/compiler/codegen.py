@@ -157,12 +157,11 @@ class _Generator:
 
     def _find_lookups(self, lookups: Lookups) -> None:
         """Note for the tests of these rules which lookup answers them, if it has enough to do."""
-        tests: dict[Lookup, dict[ir.Test, None]] = {}
-        for _, predicate in self._rules:
-            for test in ir.tests_of(predicate):
-                lookup = lookups.of(test)
-                if lookup is not None:
-                    tests.setdefault(lookup, {})[test] = None
+        tests: dict[Lookup, list[ir.Test]] = {}
+        for test in ir.tests_of(*(predicate for _, predicate in self._rules)):
+            lookup = lookups.of(test)
+            if lookup is not None:
+                tests.setdefault(lookup, []).append(test)
         for lookup, asked in tests.items():
             if sum(map(weight, asked)) >= self._many:
                 self._lookups.update(dict.fromkeys(asked, lookup))

@@ -260,10 +260,10 @@ def children_of(predicate: Predicate) -> tuple[Predicate, ...]:
             return ()
 
 
-def tests_of(predicate: Predicate) -> Iterator[Test]:
-    """The distinct tests in a predicate."""
+def tests_of(*predicates: Predicate) -> Iterator[Test]:
+    """The distinct tests in predicates."""
     seen: set[Predicate] = set()
-    work = [predicate]
+    work = list(reversed(predicates))
     while work:
         node = work.pop()
         if node in seen:

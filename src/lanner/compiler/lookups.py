@@ -125,15 +125,14 @@ class Lookups:
 
     def __init__(self, predicates: Iterable[ir.Predicate]) -> None:
         self._lookups: dict[tuple[ir.Value, Kind], Lookup] = {}
-        for predicate in predicates:
-            for test in ir.tests_of(predicate):
-                kind = kind_of(test)
-                if kind is None:
-                    continue
-                lookup = self._lookups.get((test.left, kind))
-                if lookup is None:
-                    lookup = self._lookups[test.left, kind] = Lookup(test.left, kind)
-                lookup.add(test)
+        for test in ir.tests_of(*predicates):
+            kind = kind_of(test)
+            if kind is None:
+                continue
+            lookup = self._lookups.get((test.left, kind))
+            if lookup is None:
+                lookup = self._lookups[test.left, kind] = Lookup(test.left, kind)
+            lookup.add(test)
 
     def of(self, test: ir.Test) -> Lookup | None:
         """What answers the test, among others; None if nothing does."""
