@@ -19,5 +19,11 @@ def build(source: Source) -> Matcher:
     name = f"<lanner {blake2b(source.text.encode(), digest_size=6).hexdigest()}>"
     code = compile(source.text, name, "exec")
     linecache.cache[name] = (len(source.text), None, source.text.splitlines(keepends=True), name)
-    exec(code, source.namespace)
-    return cast(Matcher, source.namespace["match"])
+    names = source.namespace
+    exec(code, names)
+    for table, rows in source.tables.items():
+        names[table] = {
+            number: tuple([(place, names[rule], rest and names[rest]) for place, rule, rest in entries])
+            for number, entries in rows.items()
+        }
+    return cast(Matcher, names["match"])
