@@ -185,9 +185,11 @@ class _Generator:
 
     def _block(self, number: int, block: Block, scope: _Scope) -> list[str]:
         """The lines that ask the rules of a block; its table goes to the others."""
-        self._tables[f"block{number}"] = {
-            key: list(map(self._entry, rules)) for key, rules in block.by_number().items()
-        }
+        table = self._tables[f"block{number}"] = {}
+        for rule in block.rules:
+            entry = self._entry(rule)
+            for test in rule.tests:
+                table.setdefault(block.lookup.numbers[test], []).append(entry)
         indent = "    "
         body = []
         if block.first is not ir.TRUE:
