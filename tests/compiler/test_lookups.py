@@ -210,3 +210,24 @@ def test_lookups_may_be_shared() -> None:
         assert any(thing is shared.of(predicates[0]) for thing in source.namespace.values())  # type: ignore[arg-type]
         match = build(source)
         assert list(match(event("word0. word20. word40."))) == [n for n in (0, 20, 40) if rules[n] in part]
+
+
+def test_the_listing_shows_which_rules_a_number_leads_to() -> None:
+    """A row for each number: the places of its rules, their names, and what else they need."""
+    conditions = [f"ka.uri contains word{number} and not ka.useragent contains x" for number in range(MANY)]
+    predicates = lowered(*conditions, "ka.uri contains word0")
+    source = generate([(f"the rule {place}", predicate) for place, predicate in enumerate(predicates)])
+    names = {str(thing): name for name, thing in source.namespace.items()}
+    [rows] = source.tables.values()
+    assert sorted(rows) == list(range(MANY))
+    [(place, rule, needs), (last, other, nothing)] = rows[0]
+    assert (place, rule, last, other, nothing) == (0, names["the rule 0"], MANY, names[f"the rule {MANY}"], None)
+    assert f"\n    0: ((0, {rule}, {needs}), ({MANY}, {other}, None),),\n" in source.listing()
+    assert f"def {needs}(e, m):\n" in source.text
+
+
+def test_a_rule_may_stand_twice_in_a_block() -> None:
+    """A rule that one lookup finds by either of two tests needs the other one besides."""
+    [predicate] = lowered("ka.uri contains a and ka.uri contains b")
+    match = build(generate([("rule", predicate)], many=1))
+    assert [list(match(event(uri))) for uri in ("a", "b", "ab", "c")] == [[], [], ["rule"], []]

@@ -186,3 +186,25 @@ def test_first_matching_rule_only() -> None:
     text = rules_text(one="ka.verb = list", two="ka.verb = get", three="ka.verb = get")
     result = load_sources([SourceFile("r", text)], Config.load(None, ["rule_matching=first"]))
     assert [rule.name for rule in result.ruleset.match(event())] == ["two"]
+
+
+def test_values_behind_the_last_rule_are_not_remembered() -> None:
+    """Where a stage or a verb tells that no rule is left, what follows is neither looked at nor kept."""
+    rules = ruleset(a="ka.stage = ResponseComplete and ka.verb = get and ka.target.resource = pods")
+    for number in range(100):
+        assert names(rules, stage="RequestReceived", verb=f"v{number}") == []
+        assert names(rules, verb="list", resource=f"r{number}") == []
+    assert names(rules) == ["a"]
+    assert rules._dispatch._by_values["RequestReceived"] is None
+    assert rules._dispatch._by_values["ResponseComplete"]["list"] is None
+    assert rules._dispatch._steps < 10
+
+
+@pytest.mark.parametrize(
+    ("time", "found"),
+    [("1970-01-01T00:00:00Z", ["never", "a"]), ("1999-01-01T00:00:00Z", ["a"]), ("2024-01-01T00:00:00Z", ["a"])],
+)
+def test_events_of_another_century(time: str, found: list[str]) -> None:
+    """What no event of this one needs to be asked is asked of them."""
+    rules = ruleset(never="jevt.rawtime = 0 and ka.verb = get", a="ka.verb = get")
+    assert names(rules, stageTimestamp=time) == found

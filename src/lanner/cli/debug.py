@@ -11,6 +11,8 @@ from lanner.cli.options import config_options, rules_option
 from lanner.decode import decode
 from lanner.event import MISSING, AuditEvent, MaybeText, ObjectRef, ResponseStatus, User
 
+_A_TIME = "2026-01-02T03:04:05.000000Z"  # any: it only has to be since 2000
+
 
 @click.command(
     name="debug", epilog="Example: lanner debug -r my_rules.yaml --verb create --resource pods --code 201 --user eve"
@@ -54,6 +56,7 @@ def command(
         AuditEvent(
             audit_id="",
             stage=stage,
+            stage_timestamp=_A_TIME,
             verb=_given(verb),
             object_ref=ObjectRef(resource=_given(resource), subresource=_given(subresource)),
             response_status=ResponseStatus(code=int(code) if code and code.isdecimal() else _given(code)),

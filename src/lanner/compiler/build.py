@@ -24,5 +24,11 @@ def define(source: Source, function: str) -> Any:
     name = f"<lanner {blake2b(source.text.encode(), digest_size=6).hexdigest()}>"
     code = compile(source.text, name, "exec")
     linecache.cache[name] = (len(source.text), None, source.text.splitlines(keepends=True), name)
-    exec(code, source.namespace)
-    return source.namespace[function]
+    names = source.namespace
+    exec(code, names)
+    for table, rows in source.tables.items():
+        names[table] = {
+            number: tuple([(place, names[rule], rest and names[rest]) for place, rule, rest in entries])
+            for number, entries in rows.items()
+        }
+    return names[function]

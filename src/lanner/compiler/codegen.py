@@ -16,12 +16,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
+from typing import TypeAlias
 
 from lanner.compiler import ir
 from lanner.compiler.comparisons import LISTS, SCALAR, ascii_lower, compile_regex
 from lanner.compiler.evaluate import value as evaluate_value
 from lanner.compiler.globs import compile_glob
-from lanner.compiler.guards import Block, blocks
+from lanner.compiler.guards import Block, Guarded, blocks
 from lanner.compiler.lookups import Kind, Lookup, Lookups, weight
 from lanner.compiler.path_trie import PathTrie
 from lanner.event import MISSING
@@ -42,17 +43,32 @@ RESPONSE_CODE = ("response_status", "code")
 _CHEAP = frozenset(("=", "!=", "in", "exists", "<", "<=", ">", ">="))
 
 
+Entry: TypeAlias = "tuple[int, str, str | None]"
+"""The place of a rule in a block, the names of the rule and of the function for what else it needs, if anything."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The source of a function and the globals it needs."""
+    """The source of a function and the globals it needs.
+
+    `tables`: those of blocks, from numbers to the rules they lead to. They may be long, so they are no text for Python
+    to compile.
+    """
 
     text: str
     namespace: dict[str, object]
+    tables: dict[str, dict[int, list[Entry]]] = field(default_factory=dict)
 
     def listing(self) -> str:
-        """The source for people: behind it, comments that tell what the global names stand for."""
+        """The source for people: behind it the tables, and comments that tell what the global names stand for."""
+        tables = [f"\n{name} = {{\n{''.join(map(_row, table.items()))}}}\n" for name, table in self.tables.items()]
         legend = [f"# {name} = {_shown(thing)}\n" for name, thing in self.namespace.items() if name[-1].isdigit()]
-        return self.text + "".join(legend)
+        return "".join([self.text, *tables, *legend])
+
+
+def _row(row: tuple[int, list[Entry]]) -> str:
+    number, entries = row
+    return f"    {number}: ({', '.join(f'({place}, {rule}, {rest})' for place, rule, rest in entries)},),\n"
 
 
 def _shown(thing: object) -> str:
@@ -116,6 +132,7 @@ class _Generator:
         self._globals = _Globals()
         self._functions: dict[ir.Predicate | Lookup, int] = {}
         self._function_texts: list[str] = []
+        self._tables: dict[str, dict[int, list[Entry]]] = {}
         self._lookups: dict[ir.Test, Lookup] = {}
         self._find_lookups(lookups)
 
@@ -151,32 +168,28 @@ class _Generator:
         else:
             lines += ["    hits = []", *body, "    return hits"]
         text = "\n".join([*self._function_texts, "\n".join(lines), ""])
-        return Source(text, self._globals.namespace)
+        return Source(text, self._globals.namespace, self._tables)
 
     # --- lookups -----------------------------------------------------------------------------------------------------
 
     def _find_lookups(self, lookups: Lookups) -> None:
         """Note for the tests of these rules which lookup answers them, if it has enough to do."""
-        tests: dict[Lookup, dict[ir.Test, None]] = {}
-        for _, predicate in self._rules:
-            for test in ir.tests_of(predicate):
-                lookup = lookups.of(test)
-                if lookup is not None:
-                    tests.setdefault(lookup, {})[test] = None
+        tests: dict[Lookup, list[ir.Test]] = {}
+        for test in ir.tests_of(*(predicate for _, predicate in self._rules)):
+            lookup = lookups.of(test)
+            if lookup is not None:
+                tests.setdefault(lookup, []).append(test)
         for lookup, asked in tests.items():
             if sum(map(weight, asked)) >= self._many:
                 self._lookups.update(dict.fromkeys(asked, lookup))
 
     def _block(self, number: int, block: Block, scope: _Scope) -> list[str]:
-        """The lines that ask the rules of a block, and a table at the top: number -> (place, rule, what else)."""
-        lines = [f"block{number} = {{"]
-        for key, rules in block.by_number().items():
-            entries = (
-                f"({rule.place}, {self._globals.name('rule', self._rules[rule.place][0])}, {self._rest(rule.rest)})"
-                for rule in rules
-            )
-            lines.append(f"    {key}: ({', '.join(entries)},),")
-        self._function_texts.append("\n".join([*lines, "}", ""]))
+        """The lines that ask the rules of a block; its table goes to the others."""
+        table = self._tables[f"block{number}"] = {}
+        for rule in block.rules:
+            entry = self._entry(rule)
+            for test in rule.tests:
+                table.setdefault(block.lookup.numbers[test], []).append(entry)
         indent = "    "
         body = []
         if block.first is not ir.TRUE:
@@ -189,9 +202,9 @@ class _Generator:
             f"{indent}        if rest is None or rest(e, m): hits[place] = rule",
         ]
 
-    def _rest(self, predicate: ir.Predicate) -> str:
-        """The name of the function for what else a rule needs."""
-        return "None" if predicate is ir.TRUE else f"part{self._part(predicate)}"
+    def _entry(self, rule: Guarded) -> Entry:
+        name = self._globals.name("rule", self._rules[rule.place][0])
+        return rule.place, name, None if rule.rest is ir.TRUE else f"part{self._part(rule.rest)}"
 
     def _found(self, lookup: Lookup, scope: _Scope) -> str:
         """The expression for the numbers of the tests that hold."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Callable, Set
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TypeAlias
 
 import re2
@@ -81,7 +81,7 @@ def searching(operator: str, text: str) -> bytes | None:
     """
     spread = _either_case if operator in ("icontains", "iglob") else _itself
     if operator in ("contains", "icontains"):
-        return b"".join(_one_of(spread(byte, byte)) for byte in text.encode(errors="surrogatepass"))
+        return b"".join([_one(byte, spread) for byte in text.encode(errors="surrogatepass")])
     expression = _translate(text.encode(), spread)
     if expression is None:
         return None
@@ -129,8 +129,14 @@ def _translate(pattern: bytes, spread: Spread) -> bytes | None:
                     return None
                 character = pattern[position]
                 position += 1
-        out.append(_one_of(spread(character, character)))
+        out.append(_one(character, spread))
     return b"".join(out)
+
+
+@cache
+def _one(byte: int, spread: Spread) -> bytes:
+    """A regular expression for one byte of a pattern; there are 256, spread in two ways."""
+    return _one_of(spread(byte, byte))
 
 
 def _one_of(members: Set[int]) -> bytes:

@@ -17,7 +17,9 @@ from lanner.fields.paths import Attribute, TextList
 
 _DEAR_VALUE = 40
 _NO_CONDITION_FIRST = 5
-"""Costs, in units of comparing two attributes: of reading a value that is not near, of asking a lookup always."""
+_DEAR_LOOKUP = Kind.PATTERN.cost
+"""Costs, in units of comparing two attributes: of reading a value that is not near, of asking a lookup always, of a
+lookup that is worth another question first."""
 
 LookupOf: TypeAlias = Callable[[ir.Test], "Lookup | None"]
 
@@ -38,14 +40,6 @@ class Block:
     lookup: Lookup
     first: ir.Predicate
     rules: list[Guarded] = field(default_factory=list)
-
-    def by_number(self) -> dict[int, list[Guarded]]:
-        """The rules that each number of the lookup leads to."""
-        found: dict[int, list[Guarded]] = {}
-        for rule in self.rules:
-            for test in rule.tests:
-                found.setdefault(self.lookup.numbers[test], []).append(rule)
-        return found
 
     @property
     def cost(self) -> float:
@@ -90,7 +84,7 @@ def _guards(
         lookup, tests = guard
         others = (*children[:at], *children[at + 1 :])
         dear = not is_near(lookup.value)
-        if lookup.kind.cost >= Kind.PATTERN.cost or dear:
+        if lookup.cost >= _DEAR_LOOKUP or dear:
             cheap = [child for child in others if _is_cheap(child)]
             if cheap:
                 rest = builder.all_of(child for child in others if not _is_cheap(child))
@@ -123,7 +117,7 @@ def _is_cheap(predicate: ir.Predicate) -> bool:
 
 
 def _lookup_cost(lookup: Lookup) -> int:
-    return lookup.kind.cost + (0 if is_near(lookup.value) else _DEAR_VALUE)
+    return lookup.cost + (0 if is_near(lookup.value) else _DEAR_VALUE)
 
 
 def is_near(value: ir.Value) -> bool:

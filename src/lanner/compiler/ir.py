@@ -245,25 +245,25 @@ def fold(predicate: Predicate, combine: Callable[[Predicate, tuple[Result, ...]]
             work.extend(reversed(waiting))
             continue
         work.pop()
-        results[node] = combine(node, tuple(results[child] for child in children))
+        results[node] = combine(node, tuple([results[child] for child in children]))
     return results[predicate]
 
 
 def children_of(predicate: Predicate) -> tuple[Predicate, ...]:
     """The direct parts of a predicate."""
     match predicate:
-        case All() | Any() | ExactlyOne():
-            return predicate.children
+        case Test() | Truth():
+            return ()
         case Negation():
             return (predicate.child,)
         case _:
-            return ()
+            return predicate.children
 
 
-def tests_of(predicate: Predicate) -> Iterator[Test]:
-    """The distinct tests in a predicate."""
+def tests_of(*predicates: Predicate) -> Iterator[Test]:
+    """The distinct tests in predicates."""
     seen: set[Predicate] = set()
-    work = [predicate]
+    work = list(reversed(predicates))
     while work:
         node = work.pop()
         if node in seen:
@@ -289,9 +289,12 @@ def parts_of(value: Value) -> Iterator[Value]:
 
 def values_of(test: Test) -> Iterator[Value]:
     """The values on both sides of a test, with all they are made of."""
-    yield from parts_of(test.left)
-    if isinstance(test.right, FieldValue | Constant | ListOf | Transformed):
-        yield from parts_of(test.right)
+    for side in (test.left, test.right):
+        match side:
+            case FieldValue() | Constant():
+                yield side
+            case ListOf() | Transformed():
+                yield from parts_of(side)
 
 
 def _paths(test: Test) -> Iterator[tuple[str, ...]]:
@@ -306,4 +309,7 @@ def _paths(test: Test) -> Iterator[tuple[str, ...]]:
 
 def is_value(operand: Operand) -> bool:
     """Whether the right side of a test is read from the event."""
-    return isinstance(operand, FieldValue | Constant | ListOf | Transformed)
+    return isinstance(operand, _VALUES)
+
+
+_VALUES = (FieldValue, Constant, ListOf, Transformed)

@@ -89,6 +89,7 @@ class Lookup:
     def __init__(self, value: ir.Value, kind: Kind) -> None:
         self.value = value
         self.kind = kind
+        self.cost = kind.cost
         self.numbers: dict[ir.Test, int] = {}
 
     def add(self, test: ir.Test) -> None:
@@ -124,21 +125,21 @@ class Lookups:
     """The lookups for all tests of some predicates."""
 
     def __init__(self, predicates: Iterable[ir.Predicate]) -> None:
-        self._lookups: dict[tuple[ir.Value, Kind], Lookup] = {}
-        for predicate in predicates:
-            for test in ir.tests_of(predicate):
-                kind = kind_of(test)
-                if kind is None:
-                    continue
-                lookup = self._lookups.get((test.left, kind))
-                if lookup is None:
-                    lookup = self._lookups[test.left, kind] = Lookup(test.left, kind)
-                lookup.add(test)
+        lookups: dict[tuple[ir.Value, Kind], Lookup] = {}
+        self._by_test: dict[ir.Test, Lookup] = {}
+        for test in ir.tests_of(*predicates):
+            kind = kind_of(test)
+            if kind is None:
+                continue
+            lookup = lookups.get((test.left, kind))
+            if lookup is None:
+                lookup = lookups[test.left, kind] = Lookup(test.left, kind)
+            lookup.add(test)
+            self._by_test[test] = lookup
 
     def of(self, test: ir.Test) -> Lookup | None:
         """What answers the test, among others; None if nothing does."""
-        kind = kind_of(test)
-        return None if kind is None else self._lookups.get((test.left, kind))
+        return self._by_test.get(test)
 
 
 def _remembering(find: Find) -> Find:

@@ -170,9 +170,9 @@ class Lowering:
         name = check.operator
         operator = OPERATORS[name]
         span = check.operator_span or check.span
-        subject = print_operand(check.left)
         if left.is_list:
             if not operator.on_lists:
+                subject = print_operand(check.left)
                 self._refuse(
                     f"`{name}` cannot be used on `{subject}`, which has several values",
                     span,
@@ -182,17 +182,18 @@ class Lowering:
             return
         if name in ("bcontains", "bstartswith"):
             self._refuse(
-                f"`{name}` is for byte buffers, and `{subject}` is not one",
+                f"`{name}` is for byte buffers, and `{print_operand(check.left)}` is not one",
                 span,
                 f"use `{name[1:]}` with a text.",
             )
         if left.type.numeric and not operator.on_numbers:
             self._refuse(
-                f"`{name}` cannot be used on `{subject}`, which is a number",
+                f"`{name}` cannot be used on `{print_operand(check.left)}`, which is a number",
                 span,
                 "numbers take `=`, `!=`, `<`, `<=`, `>`, `>=`, `in` and `exists`.",
             )
         if left.type is ValueType.BOOL and operator.right is Operands.NUMBER:
+            subject = print_operand(check.left)
             self._refuse(
                 f"`{name}` cannot be used on `{subject}`, which is true or false",
                 span,
@@ -298,9 +299,9 @@ class Lowering:
             return
         if not isinstance(check.right, Literal | ListLiteral):
             return
-        subject = print_operand(check.left)
         for literal in _literals(check.right):
             if literal.value == NOT_AVAILABLE:
+                subject = print_operand(check.left)
                 self._report.add(
                     Code.UNSAFE_NA_CHECK,
                     f"`{subject}` is never `{NOT_AVAILABLE}`: the comparison is false when the field is missing",

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from msgspec import Struct
+
 
 class Location(NamedTuple):
     """A place in a file; `line` and `column` count from 1, `offset` in characters from 0."""
@@ -55,9 +57,11 @@ class SourceFile:
         return Span(self, start, end)
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A stretch of a file: character offsets `start` up to, not including, `end`."""
+class Span(Struct, frozen=True, gc=False):
+    """A stretch of a file: character offsets `start` up to, not including, `end`.
+
+    Every part of every condition has one, so they are cheap to make and no work for the garbage collector.
+    """
 
     source: SourceFile
     start: int
@@ -138,15 +142,16 @@ class Text:
 
     def span(self, start: int, end: int) -> Span:
         """The file span of the characters `start` up to `end` of the value."""
-        segment = self._segment(start)
-        last = len(segment.places) - 1
-        first = segment.places[min(start - segment.start, last)]
+        segment = self._segments[0] if len(self._segments) == 1 else self._segment(start)
+        places, start, end = segment.places, start - segment.start, end - segment.start
+        last = len(places) - 1
+        first = places[start if start < last else last]
         if end <= start:
             return Span(segment.source, first, first)
         # The place after the last character of the span, which need not be the place of the character after it:
         # in a folded block the two can be lines apart.
-        final = segment.places[min(end - 1 - segment.start, last)] + 1
-        return Span(segment.source, first, max(first, final))
+        final = places[end - 1 if end <= last else last] + 1
+        return Span(segment.source, first, final if final > first else first)
 
     def _segment(self, offset: int) -> _Segment:
         index = bisect_right(self._segments, offset, key=lambda segment: segment.start) - 1

@@ -1,8 +1,8 @@
 """Finds the few tests that an event still needs, from the shape of its request and from who made it.
 
 The shape of a request is the handful of attributes that nearly every rule asks first: stage, verb, resource,
-subresource, response code. For each shape seen, all rules are specialised with its values, and then with the name of
-the user; what is left of them, mostly nothing, is compiled into one function.
+subresource, response code. For each shape seen, all rules are told its values, and then the name of the user
+(families.py); what is left of them, mostly nothing, is compiled into one function.
 
 Values that no test of any rule can tell apart are of one class, and what is remembered goes by classes, not by values:
 a thousand invented verbs are one shape, ten thousand users that no rule names are one. Clients choose the values, so
@@ -12,7 +12,8 @@ lookups of their values' classes; when there are too many functions, the one for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from operator import attrgetter
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -22,7 +23,8 @@ from lanner.compiler.codegen import generate
 from lanner.compiler.evaluate import test_holds
 from lanner.compiler.lookups import Lookups
 from lanner.compiler.optimize import AUDIT_ID, Facts, specialise
-from lanner.event import MISSING, AuditEvent, Missing
+from lanner.engine.families import Class, Families, Rest
+from lanner.event import MISSING, RECENT, AuditEvent, Path
 from lanner.fields.paths import Attribute
 
 SHAPE: tuple[tuple[str, ...], ...] = (
@@ -39,6 +41,11 @@ USER = ("user", "username")
 
 FACTS = (*SHAPE, USER)
 """What is known of an event when its function is chosen, in this order."""
+
+USUAL: Facts = {("recent",): RECENT}
+NO_AUDIT_ID: Facts = {AUDIT_ID: MISSING}
+"""What is known of events that have a function by their shape, and of those that have no auditID. Events from before
+the year 2000 are matched by the function for all shapes."""
 
 MAX_VALUES = 4096
 """Values remembered for each of these attributes."""
@@ -58,12 +65,8 @@ MAX_FUNCTIONS = 4096
 Key = TypeVar("Key")
 Kept = TypeVar("Kept")
 RawShape: TypeAlias = tuple[object, ...]
-Class: TypeAlias = "str | Missing"
-"""A value that stands for its class."""
 Step: TypeAlias = "dict[object, Any]"
 """The steps, functions by class of user, or None that a value leads to."""
-Rest: TypeAlias = "tuple[tuple[Any, ir.Predicate], ...]"
-"""(rule, what is left of its predicate) for all rules that can still match."""
 
 
 class Dispatch:
@@ -73,8 +76,9 @@ class Dispatch:
         self._rules = tuple(rules)
         self._builder = builder
         self._first_only = first_only
-        self._lookups = Lookups(predicate for _, predicate in self._rules)
-        self._classes = [_Classes(path, self._tests_on(path)) for path in FACTS]
+        tests = list(ir.tests_of(*(predicate for _, predicate in self._rules)))
+        self._lookups = Lookups(tests)
+        self._classes = [_Classes(path, asked) for path, asked in _tests_on(FACTS, tests).items()]
         self._users = self._classes[-1].by_value
         self._by_values: Step = {}
         """The values of the shapes seen lately, attribute by attribute: they lead to the functions by class of user, or
@@ -83,14 +87,12 @@ class Dispatch:
         self._by_classes: dict[tuple[Class, ...], dict[Class, Matcher]] = {}
         self._choices = 0
         self._by_rest: dict[Rest, Matcher] = {(): _nothing}
-        self._rests: dict[tuple[Class, ...], Rest] = {(): self._rules}
-        self._any_shape = self._function(self._rules)
-        self._no_audit_id = self._function(self._specialised(self._rules, {AUDIT_ID: MISSING}))
+        self._families = Families(self._left(USUAL), FACTS, builder)
 
     def match(self, event: AuditEvent) -> Sequence[Any]:
         """The rules that match the event, in their order."""
-        if event.audit_id is MISSING:
-            return self._no_audit_id(event)
+        if event.audit_id is MISSING or event.recent is MISSING:
+            return self.match_any_shape(event)
         try:
             # As a loop over SHAPE this would cost twice as much.
             step = self._by_values[event.stage]
@@ -121,9 +123,11 @@ class Dispatch:
     def source_for(self, event: AuditEvent) -> str:
         """The source of the function that answers for events of this shape."""
         if event.audit_id is MISSING:
-            rest = self._specialised(self._rules, {AUDIT_ID: MISSING})
+            rest = self._left(NO_AUDIT_ID)
+        elif event.recent is MISSING:
+            rest = self._rules
         else:
-            rest = self._rest(self._classes_of(_facts(event)))
+            rest = self._families.rest(self._classes_of(_facts(event)))
         return generate(rest, self._first_only, self._lookups).listing()
 
     def _classes_of(self, facts: RawShape) -> tuple[Class, ...]:
@@ -140,7 +144,7 @@ class Dispatch:
                 self._start_anew()
                 by_user = {}
             self._choices += 1
-            matcher = by_user[user] = self._function(self._rest((*classes, user)))
+            matcher = by_user[user] = self._function(self._families.rest((*classes, user)))
             self._by_classes[tuple(classes)] = by_user
         if not any(isinstance(value, str) and len(value) > MAX_LENGTH for value in shape):
             self._keep(shape, classes, by_user)
@@ -153,7 +157,7 @@ class Dispatch:
         step = self._by_values
         for place, value in enumerate(shape, 1):
             self._steps += value not in step
-            if not self._rest(tuple(classes[:place])):
+            if not self._families.any_for(classes[:place]):
                 step[value] = None
                 return
             if place == len(shape):
@@ -161,22 +165,18 @@ class Dispatch:
             else:
                 step = step.setdefault(value, {})
 
-    def _rest(self, classes: tuple[Class, ...]) -> Rest:
-        """What is left of the rules for these classes of the first facts.
+    @cached_property
+    def _any_shape(self) -> Matcher:
+        return self._built(self._rules)
 
-        It is worked out from what one fact less leaves, which most events share. One fact at a time is told, so that a
-        test which compares two attributes stays: a value stands for its class in tests on its own attribute only.
-        """
-        rest = self._rests.get(classes)
-        if rest is None:
-            *before, last = classes
-            rest = self._specialised(self._rest(tuple(before)), {FACTS[len(before)]: last})
-            self._rests[classes] = rest
-        return rest
+    @cached_property
+    def _no_audit_id(self) -> Matcher:
+        return self._built(self._left(NO_AUDIT_ID))
 
-    def _specialised(self, rules: Rest, facts: Facts) -> Rest:
+    def _left(self, facts: Facts) -> Rest:
+        """What is left of the rules for events of which this is known."""
         done: dict[ir.Predicate, ir.Predicate] = {}
-        rest = ((rule, specialise(predicate, facts, self._builder, done)) for rule, predicate in rules)
+        rest = ((rule, specialise(predicate, facts, self._builder, done)) for rule, predicate in self._rules)
         return tuple((rule, predicate) for rule, predicate in rest if predicate is not ir.FALSE)
 
     def _function(self, rest: Rest) -> Matcher:
@@ -185,30 +185,35 @@ class Dispatch:
         if matcher is None:
             if len(self._by_rest) > MAX_FUNCTIONS:
                 return self._any_shape
-            matcher = self._by_rest[rest] = build(generate(rest, self._first_only, self._lookups))
+            matcher = self._by_rest[rest] = self._built(rest)
         return matcher
+
+    def _built(self, rest: Rest) -> Matcher:
+        return build(generate(rest, self._first_only, self._lookups))
 
     def _start_anew(self) -> None:
         """Forget what was chosen for whom; the functions stay."""
         self._choices = 0
         self._by_values, self._steps = {}, 0
         self._by_classes.clear()
-        self._rests = {(): self._rules}
-
-    def _tests_on(self, path: tuple[str, ...]) -> list[ir.Test]:
-        """All distinct tests that ask this attribute and nothing else of an event."""
-        tests: dict[ir.Test, None] = {}
-        for _, predicate in self._rules:
-            for test in ir.tests_of(predicate):
-                fields = [value.field for value in ir.values_of(test) if isinstance(value, ir.FieldValue)]
-                if fields and all(isinstance(f.getter, Attribute) and f.getter.path == path for f in fields):
-                    tests[test] = None
-        return list(tests)
+        self._families.forget()
 
 
 def _nothing(event: AuditEvent) -> Sequence[Any]:
     """The function for events that no rule can match any more."""
     return ()
+
+
+def _tests_on(paths: Sequence[Path], tests: Iterable[ir.Test]) -> dict[Path, list[ir.Test]]:
+    """For each of the attributes the tests that ask it and nothing else of an event."""
+    found: dict[Path, list[ir.Test]] = {path: [] for path in paths}
+    for test in tests:
+        getters = {value.field.getter for value in ir.values_of(test) if isinstance(value, ir.FieldValue)}
+        asked = {getter.path if isinstance(getter, Attribute) else None for getter in getters}
+        path = asked.pop() if len(asked) == 1 else None
+        if path in found:
+            found[path].append(test)
+    return found
 
 
 _facts: Callable[[AuditEvent], RawShape] = attrgetter(*(".".join(path) for path in FACTS))

@@ -66,8 +66,9 @@ class Ruleset:
         self.first_only = first_only
         mentions = Mentions()
         running = [(rule, optimize(rule.predicate, builder, mentions)) for rule in self.rules if rule.enabled]
-        self.counts = any(_counts(predicate) for _, predicate in running)
-        self.asks = _asked(running)
+        fields = _fields(ir.tests_of(*(predicate for _, predicate in running)))
+        self.counts = any(field.definition.name in COUNTED for field in fields)
+        self.asks = _asked(fields.union(*(rule.output.asks for rule, _ in running)))
         """Attributes of events that conditions and outputs may read; None for all."""
         self._dispatch = Dispatch(running, builder, first_only)
         self.match = self._dispatch.match
@@ -88,17 +89,11 @@ class Ruleset:
         return len(self.rules)
 
 
-def _counts(predicate: ir.Predicate) -> bool:
-    values = (value for test in ir.tests_of(predicate) for value in ir.values_of(test))
-    return any(isinstance(value, ir.FieldValue) and value.field.definition.name in COUNTED for value in values)
+def _fields(tests: Iterable[ir.Test]) -> set[BoundField]:
+    return {value.field for test in tests for value in ir.values_of(test) if isinstance(value, ir.FieldValue)}
 
 
-def _asked(rules: Iterable[tuple[CompiledRule, ir.Predicate]]) -> frozenset[Path] | None:
-    fields: set[BoundField] = set()
-    for rule, predicate in rules:
-        fields |= rule.output.asks
-        for test in ir.tests_of(predicate):
-            fields.update(value.field for value in ir.values_of(test) if isinstance(value, ir.FieldValue))
+def _asked(fields: Iterable[BoundField]) -> frozenset[Path] | None:
     asked = set(FACTS)
     for field in fields:
         attributes = attributes_of(field)
