@@ -15,7 +15,7 @@ from lanner.compiler.globs import plain_parts
 from lanner.event import MISSING, Missing
 from lanner.fields.bodies import Repositories
 from lanner.fields.catalog import BoundField
-from lanner.fields.generic import RAW_TIMES, RECENT
+from lanner.fields.generic import RAW_TIMES, RECENT, Constant
 from lanner.fields.mentions import BodyMentions, Mentions
 from lanner.fields.paths import Annotation, Attribute, TextList
 
@@ -43,11 +43,16 @@ def simplify_tests(predicate: ir.Predicate, builder: ir.Builder) -> ir.Predicate
     def combine(node: ir.Predicate, children: tuple[ir.Predicate, ...]) -> ir.Predicate:
         if not isinstance(node, ir.Test):
             return _rebuilt(node, children, builder)
-        if any(isinstance(value, ir.FieldValue) for value in ir.values_of(node)):
-            return _simplified(node, builder)
-        return _decided(node, {})
+        if all(_is_fixed(value) for value in ir.values_of(node)):
+            return _decided(node, {})
+        return _simplified(node, builder)
 
     return ir.fold(predicate, combine)
+
+
+def _is_fixed(value: ir.Value) -> bool:
+    """Whether a value is the same in all events."""
+    return not isinstance(value, ir.FieldValue) or isinstance(value.field.getter, Constant)
 
 
 def _simplified(test: ir.Test, builder: ir.Builder) -> ir.Predicate:
@@ -334,7 +339,7 @@ def _decided(test: ir.Test, facts: Facts) -> ir.Predicate:
 
 def _tells(facts: Facts, value: ir.FieldValue) -> bool:
     getter = value.field.getter
-    return isinstance(getter, Attribute) and getter.path in facts
+    return isinstance(getter, Constant) or (isinstance(getter, Attribute) and getter.path in facts)
 
 
 def _known(value: ir.Value, facts: Facts, alone: bool) -> object:
@@ -350,8 +355,13 @@ def _known(value: ir.Value, facts: Facts, alone: bool) -> object:
         case ir.FieldValue():
             if value.field.definition.needs_audit_id and facts.get(AUDIT_ID) is MISSING:
                 return MISSING
-            getter = value.field.getter
-            return facts.get(getter.path, _UNKNOWN) if isinstance(getter, Attribute) else _UNKNOWN
+            match value.field.getter:
+                case Attribute(path):
+                    return facts.get(path, _UNKNOWN)
+                case Constant(fixed):
+                    return fixed
+                case _:
+                    return _UNKNOWN
         case ir.ListOf() | ir.Transformed():
             parts = value.items if isinstance(value, ir.ListOf) else value.arguments
             known = [_known(part, facts, alone) for part in parts]

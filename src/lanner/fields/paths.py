@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from lanner.event import MISSING, AuditEvent, Missing
@@ -53,13 +54,13 @@ class TextList:
 
     path: tuple[str, ...]
     index: int | None = None
+    _read: Callable[[AuditEvent], list[str] | Missing] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_read", attrgetter(".".join(self.path)))
 
     def __call__(self, event: AuditEvent) -> list[str] | Missing:
-        *owners, last = self.path
-        owner: Any = event
-        for name in owners:
-            owner = getattr(owner, name)
-        values: list[str] | Missing = getattr(owner, last)
+        values = self._read(event)
         if values is MISSING:
             return MISSING
         return texts(values if self.index is None else values[self.index : self.index + 1])
