@@ -20,11 +20,12 @@ from bench import scenarios
 from bench.measure import machine, progress
 from bench.rulesets import Rules
 from bench.scenarios import FALCO, SHIPPED, Events, Scenario, Seconds
+from lanner.asked import event_type
 from lanner.compiler import ir
 from lanner.decode import decode
 from lanner.engine.engine import Engine
 from lanner.engine.ruleset import CompiledRule, Ruleset
-from lanner.event import AuditEvent, event_type
+from lanner.event import AuditEvent
 from lanner.fields.reads import attributes_of
 
 _BODIES = {("request_object",), ("response_object",)}

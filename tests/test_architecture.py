@@ -18,6 +18,7 @@ ORDER = (
     "priority",
     "rfc3339",
     "event",
+    "asked",
     "jsontext",
     "decode",
     "diagnostics",

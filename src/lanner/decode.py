@@ -23,6 +23,7 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Meta, Raw, Struct, structs
 
+from lanner.asked import event_type
 from lanner.event import (
     MISSING,
     NO_STATUS,
@@ -35,7 +36,6 @@ from lanner.event import (
     Path,
     ResponseStatus,
     User,
-    event_type,
 )
 from lanner.jsontext.access import REFUSED, JSONText, as_text, elements, is_array, is_object, members, string_text
 from lanner.jsontext.scanner import (
@@ -143,7 +143,7 @@ def usual_decoder(paths: frozenset[Path] | None = None, *, alone: bool = False) 
     """What reads events if types and time are as the API server writes them; for all others, which `decode` reads, it
     gives None.
 
-    `paths`: the attributes that are asked for, None for all; see `event_type`. `alone`: the texts are no items of a
+    `paths`: the attributes that are asked for, None for all; see asked.py. `alone`: the texts are no items of a
     list, so they have to be of the kind Event; those that may have very many items are left to `decode`.
     """
     if paths is None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lanner.asked import event_type
 from lanner.decode import usual_decoder, usual_list, whole
-from lanner.event import AuditEvent, event_type
+from lanner.event import AuditEvent
 from lanner.fields.reads import attributes_of
 from tests.fields.test_fields_never_raise import FIELDS
 
@@ -79,3 +80,32 @@ def test_events_of_a_list_have_the_values_of_lone_ones(field: Any) -> None:
     assert listed is not None
     ((event,),) = (part.events for part in listed)
     assert field.getter(event) == field.getter(lone)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "value"),
+    [
+        ('{"x":"y","n":1}', "y"),
+        ('{"x":"y","x":"z"}', "z"),
+        ('{"n":"y"}', None),
+        ('{"x":""}', ""),
+    ],
+)
+def test_only_the_annotations_that_are_asked_for_are_decoded(annotations: str, value: str | None) -> None:
+    """What the others are does not matter; of equal ones the last counts."""
+    text = f'{{"kind":"Event","stageTimestamp":"2026-01-02T03:04:05Z","annotations":{annotations}}}'.encode()
+    event = usual_decoder(frozenset((("annotations", "x"),)))(text)
+    assert event is not None
+    assert event.annotations
+    assert event.annotations.get("x") == value
+
+
+@pytest.mark.parametrize(
+    "more", ['"annotations":{"x":1}', '"annotations":[]', '"stage":"Other"', '"stageTimestamp":null']
+)
+def test_what_api_servers_never_write_is_read_with_care(more: str) -> None:
+    """It is left to `decode`."""
+    text = f'{{"kind":"Event","stageTimestamp":"2026-01-02T03:04:05Z",{more}}}'.encode()
+    asked = frozenset((("annotations", "x"), ("stage",)))
+    assert usual_decoder(asked)(text) is None
+    assert usual_decoder(asked, alone=True)(text.replace(b'"Event"', b'"EventList"')) is None
