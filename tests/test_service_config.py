@@ -139,6 +139,8 @@ def test_secrets_are_not_in_the_text_of_the_configuration(tmp_path: Path) -> Non
         ("lanner:\n  silence: {clusters: {a: soon}}", 2, "the limit of `a` must be a time"),
         ("lanner:\n  retention: {age: 30}", 2, "must be a time"),
         ("lanner:\n  redact: [{pointers: [data]}]", 2, "`data` is no JSON pointer"),
+        ("lanner:\n  redact: [{pointers: [/stageTimestamp]}]", 2, "`/stageTimestamp` cannot be redacted"),
+        ("lanner:\n  redact: [{pointers: [/*]}]", 2, "`/*` cannot be redacted"),
         ("lanner:\n  server: {username: a}", 2, "needs a name and a password"),
         ("webserver:\n  k8s_healthz_endpoint: healthz", 2, "does not begin with `/`"),
         ("webserver:\n  listen_port: 70000", 2, "no port 70000"),

@@ -132,6 +132,12 @@ class Silence:
         return self.clusters.get(cluster, self.after)
 
 
+NEVER_REDACTED = frozenset(
+    ("/*", "/kind", "/apiVersion", "/auditID", "/stage", "/stageTimestamp", "/timestamp", "/requestReceivedTimestamp")
+)
+"""JSON pointers to what makes an event one, and tells it from others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Redaction:
     """What to redact of the events about a resource (`secrets`, `serviceaccounts/token`; empty: of all events)."""
@@ -547,6 +553,12 @@ class _Reader:
                 if not pointer.startswith("/"):
                     self._error(
                         f"`{pointer}` is no JSON pointer", place.at("pointers"), "write `/requestObject/data/password`."
+                    )
+                elif pointer in NEVER_REDACTED:
+                    self._error(
+                        f"`{pointer}` cannot be redacted: without it an event is none, or cannot be told from others",
+                        place.at("pointers"),
+                        "name what may hold a secret, such as `/requestObject/data/*`.",
                     )
             found.append(Redaction(place.get("resource", str), tuple(p for p in pointers if p.startswith("/"))))
         return tuple(found)
