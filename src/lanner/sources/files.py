@@ -20,7 +20,7 @@ import time
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, cast
@@ -450,12 +450,12 @@ def _first_text(content: _Content, limit: int) -> tuple[int, bool]:
         data = content.read()
     start = skip_blanks(data)
     number += data.count(b"\n", 0, start)
-    parts = [data[start:]]
-    held = len(parts[0])
-    while b"\n" not in parts[-1] and held <= limit and (data := content.read()):
-        parts.append(data)
-        held += len(data)
-    beginning = b"".join(parts)
+    data = data[start:]
+    held = BytesIO()  # it gives what was written without a copy, which counts for a line as long as the limit
+    held.write(data)
+    while b"\n" not in data and held.tell() <= limit and (data := content.read()):
+        held.write(data)
+    beginning = held.getvalue()
     content.put_back(beginning)
     return number, _goes_on(beginning.partition(b"\n")[0])
 
