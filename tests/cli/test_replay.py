@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -234,6 +235,67 @@ def test_the_output_is_the_same_for_any_number_of_processes(process: Process, ru
     assert f"           {files[0]}:12004: item 1: not an event".encode() in b"\n".join(told)
     for other in others:
         assert other == one
+
+
+BREAKING = """
+import os, sys
+from lanner.cli.main import main
+
+broken = int(sys.argv.pop(1))
+pread = os.pread
+
+def refuse(fd, size, start):
+    if broken <= start < 12_000_000:  # behind that the file may be read again
+        raise OSError(5, "Input/output error")
+    return pread(fd, min(size, broken - start) if start < broken else size, start)
+
+os.pread = refuse
+main()
+"""
+RAISING = """
+import lanner.replay.workers
+from lanner.cli.main import main
+
+def fail(*_):
+    raise ZeroDivisionError
+
+lanner.replay.workers.evaluate = fail
+main()
+"""
+
+
+def changed(change: str, *arguments: object) -> subprocess.Popen[bytes]:
+    """Starts a script that changes something and then runs `lanner ARGUMENTS...`."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, "-c", change, *map(str, arguments)], stdin=pipe, stdout=pipe, stderr=pipe)
+
+
+@pytest.mark.parametrize("broken", [100_000, 6_000_001, 9_999_999])
+def test_a_file_that_breaks_is_the_same_for_any_number_of_processes(
+    rules_file: Path, tmp_path: Path, broken: int
+) -> None:
+    """One error; what lies before the place counts, what lies behind it does not, and the next file does."""
+    files = tmp_path / "broken", tmp_path / "short"
+    files[0].write_bytes(MIXED * 5)
+    files[1].write_bytes(lines(event("short"), "{odd"))
+    for jobs in (1, 2, 5):
+        run = changed(BREAKING, broken, "replay", "-r", rules_file, "--jobs", jobs, *files)
+        code, stdout, told = outcome(run)
+        assert code == 1
+        assert [line for line in told if b"Error" in line] == [
+            f"Error: cannot read `{files[0]}`: Input/output error".encode()
+        ]
+        assert any(line.strip().startswith(f"{files[1]}:2: ".encode()) for line in told)
+        assert stdout.count(b"\n") == (MIXED * 5)[:broken].count(b'"verb": "create"') + 1
+
+
+def test_what_is_raised_in_a_worker_is_told(rules_file: Path, tmp_path: Path) -> None:
+    """It is not mistaken for the end of the process, and tells where it came from."""
+    (tmp_path / "events").write_bytes(MIXED * 2)
+    code, _, told = outcome(changed(RAISING, "replay", "-r", rules_file, "--jobs", "2", tmp_path / "events"))
+    assert code == 1
+    assert any(line.endswith(b"in fail") for line in told)
+    assert not any(b"ended from outside" in line for line in told)
 
 
 def test_short_inputs_need_no_process(process: Process, rules_file: Path) -> None:

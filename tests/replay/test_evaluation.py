@@ -30,14 +30,15 @@ def counted(block: Block, written: list[bytes]) -> Counts:
 
 
 def test_a_block_is_counted_and_its_alerts_are_written() -> None:
-    """Places are lines of the input; malformed items are all counted, and the first few are told."""
+    """Places are lines behind the one the block begins in; malformed items are all counted, the first few are told."""
     body = lines(event("one"), *["{broken"] * 7, event("two", "get"), event("three"), "[1, 2]")
     written: list[bytes] = []
     counts = counted(Block(11, body, None, 0), written)
     assert [line.rpartition(b" ")[2] for line in written] == [b"made\n"] * 2
     assert (counts.events, counts.malformed) == (3, 9)
     assert counts.alerts == {(Priority.INFORMATIONAL, "Made"): 2}
-    assert [line for line, _ in counts.places] == [12, 13, 14, 15, 16][:PLACES]
+    assert [line for line, _ in counts.places] == [1, 2, 3, 4, 5][:PLACES]
+    assert counts.lines == 11
 
 
 def test_pieces_that_were_not_kept_count_as_malformed() -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -75,10 +76,22 @@ def command(
     return 0 if complete and loaded.ok else 1
 
 
-class _Piece(NamedTuple):
-    """Where a block comes from, and how many bytes of its file on disk it brought."""
+@dataclass
+class _Reading:
+    """An input. `line`: the one behind the blocks that are accounted for. `failed`: it cannot be read any further."""
 
     source: Input
+    line: int = 1
+    failed: bool = False
+
+
+class _Piece(NamedTuple):
+    """Where a block comes from; the line it begins in, if not the one behind the block before; and how many bytes of
+    its file on disk it brought.
+    """
+
+    reading: _Reading
+    line: int | None
     read: int
 
 
@@ -91,6 +104,7 @@ class Replay:
         self._out = out
         self._terminal = sys.stdout.isatty()
         self._tally = Tally()
+        self._complete = True
         self._given = 0
         self._progress: Progress = _Unseen()
 
@@ -100,34 +114,35 @@ class Replay:
         Raises WorkerError.
         """
         inputs: list[Input] = []
-        complete = True
         for argument in arguments:
             try:
                 inputs += expand([argument])
             except InputError as error:
-                complete = _tell(error)
+                self._miss(error)
         sizes = [source.size for source in inputs]
         total = None if None in sizes else sum(size or 0 for size in sizes)
         workers: Workers[_Piece]
         with _progress(total) as self._progress, Workers(self._engine, self._jobs) as workers:
             for source in inputs:
+                reading = _Reading(source)
                 try:
-                    self._read(source, workers)
+                    self._read(reading, workers)
                 except InputError as error:
                     self._take_all(workers)
-                    self._progress.pause()
-                    complete = _tell(error)
+                    self._fail(reading, error)
             self._take_all(workers)
-        return complete
+        return self._complete
 
-    def _read(self, source: Input, workers: Workers[_Piece]) -> None:
+    def _read(self, reading: _Reading, workers: Workers[_Piece]) -> None:
         position = 0
-        for block in source.blocks(BLOCK):
-            piece = _Piece(source, block.position - position)
+        for block in reading.source.blocks(BLOCK):
+            piece = _Piece(reading, block.line, block.position - position)
             position = block.position
-            self._given += len(block.data)
+            self._given += block.size
             if self._jobs == 1 or self._given <= FEW or block.waited:
                 self._take_all(workers)
+                if reading.failed:
+                    return
                 counts = Counts()
                 try:
                     evaluate(self._engine, block, counts, self._write)
@@ -136,6 +151,8 @@ class Replay:
             else:
                 while not workers.has_room(block):
                     self._take(workers)
+                if reading.failed:
+                    return
                 workers.give(block, piece)
                 while workers.finished:
                     self._take(workers)
@@ -146,11 +163,26 @@ class Replay:
 
     def _take(self, workers: Workers[_Piece]) -> None:
         piece, result = workers.take()
+        if piece.reading.failed:
+            return
         try:
             if result.output:
                 self._write(result.output)
         finally:
             self._account(piece, result.counts)
+        if result.failure is not None:
+            self._fail(piece.reading, result.failure)
+
+    def _fail(self, reading: _Reading, error: InputError) -> None:
+        """Tell, once, why an input ends here. What was evaluated of it behind this place does not count."""
+        if not reading.failed:
+            reading.failed = True
+            self._miss(error)
+
+    def _miss(self, error: InputError) -> None:
+        self._complete = False
+        self._progress.pause()
+        click.echo(f"Error: {printable(str(error))}", err=True)
 
     def _write(self, lines: bytes) -> None:
         if self._terminal:
@@ -159,8 +191,11 @@ class Replay:
 
     def _account(self, piece: _Piece, counts: Counts) -> None:
         """Count what was evaluated. Its alerts are written: whoever sees them may stop the run."""
-        self._tally.add(piece.source.name, counts)
-        if self._terminal or piece.source.path is None:
+        reading, line, _ = piece
+        line = line or reading.line
+        reading.line = line + counts.lines
+        self._tally.add(reading.source.name, line, counts)
+        if self._terminal or reading.source.path is None:
             self._out.flush()
         if piece.read:
             self._progress.advance(piece.read)
@@ -194,8 +229,3 @@ def _progress(total: int | None) -> AbstractContextManager[Progress]:
     from lanner.cli.progress import ByteProgress
 
     return ByteProgress(total)
-
-
-def _tell(error: InputError) -> bool:
-    click.echo(f"Error: {printable(str(error))}", err=True)
-    return False

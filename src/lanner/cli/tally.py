@@ -22,12 +22,12 @@ class Tally:
     places: list[str] = field(default_factory=list)
     alerts: Counter[tuple[Priority, str]] = field(default_factory=Counter)
 
-    def add(self, name: str, counts: Counts) -> None:
-        """Add what a block of the input of that name held."""
+    def add(self, name: str, line: int, counts: Counts) -> None:
+        """Add what a block held that begins in that line of the input of that name."""
         self.events += counts.events
         self.malformed += counts.malformed
         room = PLACES - len(self.places)
-        self.places += [f"{name}:{line}: {reason}" for line, reason in counts.places[:room]]
+        self.places += [f"{name}:{line + number}: {reason}" for number, reason in counts.places[:room]]
         self.alerts.update(counts.alerts)
 
     def summary(self) -> Iterator[str]:

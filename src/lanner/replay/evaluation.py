@@ -19,10 +19,12 @@ PLACES = 5
 
 
 class Counts(Struct):
-    """What a block held. `places`: the line that the text of a malformed piece begins in, and the reason; `malformed`
-    counts them all. `alerts`: how many by priority and rule, in the order in which they came first.
+    """What a block held. `lines`: how many of them it ends behind the one it begins in. `places`: how many lines behind
+    that the text of a malformed piece begins, and the reason; `malformed` counts them all. `alerts`: how many by
+    priority and rule, in the order in which they came first.
     """
 
+    lines: int = 0
     events: int = 0
     malformed: int = 0
     places: list[tuple[int, str]] = field(default_factory=list)
@@ -32,11 +34,13 @@ class Counts(Struct):
 def evaluate(engine: Engine, block: Block, counts: Counts, write: Callable[[bytes], object]) -> None:
     """Evaluate a block's events; `write` gets the lines of their alerts, those of one event at once.
 
-    `counts` counts on all the while, so that it holds even if an interrupt cuts this short.
+    `counts` counts on all the while, so that it holds even if an interrupt cuts this short. Raises InputError where the
+    block cannot be read any further.
     """
     usual = engine.decode_usual
     match = engine.evaluate
-    for line, text in block.numbered():
+    counts.lines, texts = block.read()
+    for line, text in texts:
         event = usual(text)
         if event is not None:
             counts.events += 1

@@ -14,11 +14,13 @@ import glob
 import os
 import re
 import select
+import stat
 import sys
 import time
 import zlib
-from collections.abc import Callable, Generator, Iterator, Sequence
-from io import BufferedReader
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from io import BufferedReader, BytesIO
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, cast
@@ -39,7 +41,10 @@ A plain tuple, since there is one for every event.
 """
 
 _Read: TypeAlias = tuple[bytes, int]
+_Unpack: TypeAlias = Callable[[Iterator[_Read], str], Iterator[_Read]]
 _READ = 256 * 1024
+_LOOK = 64 * 1024  # bytes read at once to find where a line ends
+_MOST_TEXTS = 1000  # of a block whose texts span lines: with their places it stays small beside its bytes
 _PATIENCE = 0.05  # seconds that standard input may pause before it is given up to there
 _SLOW = 0.2  # seconds that a block may take to fill
 _ZSTD_STEP = 4096  # bytes fed at once: what comes out of them is at most some 130 MB, whatever the ratio
@@ -55,32 +60,109 @@ class InputError(Exception):
     """There is nothing to read, or reading fails. The message names the file."""
 
 
+class Span(NamedTuple):
+    """A part of a regular file that holds a text a line, which is yet to be read: bytes `start` to `end` of the open
+    file `fd`.
+
+    Its lines are those that begin behind a line end within it, up to their own ends, wherever these are; of the `first`
+    span also the one that begins with it. So spans that touch have each line once, and nobody need know where lines
+    begin. No line that ends within may be longer than `limit`.
+    """
+
+    name: str
+    fd: int
+    start: int
+    end: int
+    limit: int
+    first: bool
+
+    def pieces(self) -> tuple[list[bytes], InputError | None]:
+        """As many as there are line ends, and one more. Each but the first is the line behind such an end, without its
+        own. Where reading fails they end. A file that has become shorter ends where it ends now.
+        """
+        data, failure = self._read(self.start, self.end)
+        pieces = data.split(b"\n")
+        if not self.first:
+            pieces[0] = b""
+        if failure is None and (self.first or len(pieces) > 1):
+            began = self.start + len(data) - len(pieces[-1])
+            pieces[-1], failure = self._read(began, self._line_end(began))
+        return pieces, failure
+
+    def _line_end(self, began: int) -> int:
+        """Where the line ends that goes on behind the span; at most the limit from its beginning."""
+        place, most = self.end, began + self.limit
+        while place < most:
+            data, _ = self._read(place, min(place + _LOOK, most))
+            found = data.find(b"\n")
+            if found >= 0:
+                return place + found
+            if not data:
+                return place
+            place += len(data)
+        return most
+
+    def _read(self, start: int, end: int) -> tuple[bytes, InputError | None]:
+        data = b""
+        try:
+            while start < end and (more := os.pread(self.fd, end - start, start)):
+                data += more
+                start += len(more)
+        except OSError as error:
+            return data, InputError(f"cannot read `{self.name}`: {error.strerror}")
+        return data, None
+
+
 class Block(NamedTuple):
     """JSON texts of a file that stand one behind the other: whole lines, or texts that span lines.
 
-    `line`: the one that the block begins in (from 1). `texts`: the line in which each text begins, and its length;
-    None if every line of `data` that is not blank is a text. `position`: how many bytes of the file (on disk) were
-    read so far. `waited`: more did not come soon, so whoever looks on should be shown what there is. Only such a block
-    can be empty.
+    `line`: the one that the block begins in (from 1); None if that is where the block before ended. A span is to be
+    read before the next block is asked for, or else through a duplicate of its descriptor. `texts`: how many lines
+    behind `line` each text begins, and its length; None if every line of `data` that is not blank is a text.
+    `position`: how many bytes of the file (on disk) were read so far, or lie before the end of the span. `waited`: more
+    did not come soon, so whoever looks on should be shown what there is. Only such a block can be empty.
     """
 
-    line: int
-    data: bytes
+    line: int | None
+    data: bytes | Span
     texts: tuple[tuple[int, int], ...] | None
     position: int
     waited: bool = False
 
-    def numbered(self) -> Iterator[tuple[int, bytes]]:
-        """The texts, each with the line it begins in."""
-        if self.texts is None:
-            for number, text in enumerate(self.data.split(b"\n"), self.line):
-                if text and not text.isspace():
-                    yield number, text
-            return
-        start = 0
-        for number, length in self.texts:
-            yield number, self.data[start : start + length]
-            start += length
+    @property
+    def size(self) -> int:
+        """Bytes of the block, but for the end of its last line if it is a span."""
+        return self.data.end - self.data.start if isinstance(self.data, Span) else len(self.data)
+
+    def read(self) -> tuple[int, Iterator[tuple[int, bytes]]]:
+        """How many lines behind `line` the block ends, where the next one does not tell its own; and the texts, each
+        with how many lines behind `line` it begins.
+
+        The texts raise InputError where the file cannot be read any further.
+        """
+        failure = None
+        if isinstance(self.data, Span):
+            pieces, failure = self.data.pieces()
+        elif self.texts is None:
+            pieces = self.data.split(b"\n")
+        else:
+            return 0, _parts(self.data, self.texts)
+        return len(pieces) - 1, _numbered(pieces, failure)
+
+
+def _numbered(pieces: Iterable[bytes], failure: InputError | None) -> Iterator[tuple[int, bytes]]:
+    for number, text in enumerate(pieces):
+        if text and not text.isspace():
+            yield number, text
+    if failure is not None:
+        raise failure
+
+
+def _parts(data: bytes, texts: Iterable[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
+    start = 0
+    for number, length in texts:
+        yield number, data[start : start + length]
+        start += length
 
 
 class Input(NamedTuple):
@@ -96,40 +178,71 @@ class Input(NamedTuple):
         Raises InputError if the file cannot be opened or read, or is compressed and damaged or cut short; it has given
         everything before that place by then.
         """
+        line = 1
         for block in self._blocks(1, limit, _always):
-            for number, text in block.numbered():
-                yield number, text, block.position
+            line = block.line or line
+            lines, texts = block.read()
+            for number, text in texts:
+                yield line + number, text, block.position
+            line += lines
 
     def blocks(self, size: int, limit: int = MAX_TEXT) -> Iterator[Block]:
-        """The same texts in blocks of at least `size` bytes, but for the last one; they are little more where texts
-        are short. What comes slowly is given before, so that nobody has to wait for it. Raises InputError as above.
+        """The same texts in blocks of at least `size` bytes, but for the last one and for texts that are very many;
+        they are little more where texts are short. What comes slowly is given before, so that nobody has to wait for
+        it.
+
+        Lines of regular files that are not compressed come as spans, of what a file holds when it is opened: a line
+        that begins later is not among them. Raises InputError as above, but for what the spans raise.
         """
         return self._blocks(size, limit, _always if self.path is not None else _more_is_there)
 
     def _blocks(self, size: int, limit: int, ready: Callable[[], bool]) -> Iterator[Block]:
-        content = _Content(_decompressed(self._read(), self.name))
-        yield from _blocks(content, size, limit, ready)
-        if content.failure is not None:
-            raise content.failure
+        with self._open() as file:
+            blocks, unpack = _packing(self._read(file))
+            if unpack is None:
+                content = _Content(blocks, self._regular(file, limit))
+            else:
+                content = _Content(unpack(blocks, self.name))
+            yield from _blocks(content, size, limit, ready)
+            if content.failure is not None:
+                raise content.failure
 
     def content(self) -> Iterator[bytes]:
         """The bytes of the content, decompressed, in blocks of any size but none empty. Raises InputError as above."""
-        return (data for data, _ in _decompressed(self._read(), self.name) if data)
+        with self._open() as file:
+            blocks, unpack = _packing(self._read(file))
+            for data, _ in unpack(blocks, self.name) if unpack is not None else blocks:
+                if data:
+                    yield data
 
-    def _read(self) -> Iterator[_Read]:
+    @contextmanager
+    def _open(self) -> Iterator[BufferedReader]:
+        if self.path is None:
+            yield cast(BufferedReader, sys.stdin.buffer)
+            return
+        try:
+            file = self.path.open("rb")
+        except OSError as error:
+            raise InputError(f"cannot read `{self.name}`: {error.strerror}") from error
+        with file:
+            yield file
+
+    def _regular(self, file: BufferedReader, limit: int) -> Span | None:
+        """All of a file that can be read from anywhere."""
+        if self.path is None:
+            return None
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        return Span(self.name, file.fileno(), 0, status.st_size, limit, first=True)
+
+    def _read(self, file: BufferedReader) -> Iterator[_Read]:
         """The bytes as they are on disk."""
         position = 0
         try:
-            if self.path is None:
-                stdin = cast(BufferedReader, sys.stdin.buffer)
-                while data := stdin.read1(_READ):
-                    position += len(data)
-                    yield data, position
-                return
-            with self.path.open("rb", buffering=0) as file:
-                while data := file.read(_READ):
-                    position += len(data)
-                    yield data, position
+            while data := file.read1(_READ):
+                position += len(data)
+                yield data, position
         except OSError as error:
             raise InputError(f"cannot read `{self.name}`: {error.strerror}") from error
         except ValueError as error:  # what Python says of a closed file
@@ -203,20 +316,20 @@ def _input(path: Path) -> Input:
         return Input(str(path), path, None)
 
 
-def _decompressed(blocks: Iterator[_Read], name: str) -> Iterator[_Read]:
-    """The bytes of the content, whatever the compression."""
+def _packing(blocks: Iterator[_Read]) -> tuple[Iterator[_Read], _Unpack | None]:
+    """The same bytes after a look at the first ones; and what makes the content of them, if they are compressed."""
     first = b""
     position = 0
     for data, position in blocks:  # noqa: B007 - used behind the loop
         first += data
         if len(first) >= len(_ZSTD_MAGIC):
             break
-    blocks = chain([(first, position)], blocks)
+    unpack: _Unpack | None = None
     if first.startswith(_GZIP_MAGIC):
-        return _gunzipped(blocks, name)
-    if first.startswith(_ZSTD_MAGIC) or _ZSTD_SKIPPABLE(first):
-        return _unzstded(blocks, name)
-    return blocks
+        unpack = _gunzipped
+    elif first.startswith(_ZSTD_MAGIC) or _ZSTD_SKIPPABLE(first):
+        unpack = _unzstded
+    return chain([(first, position)], blocks), unpack
 
 
 def _gunzipped(blocks: Iterator[_Read], name: str) -> Iterator[_Read]:
@@ -261,10 +374,14 @@ def _unzstded(blocks: Iterator[_Read], name: str) -> Iterator[_Read]:
 
 
 class _Content:
-    """A file's content, block by block. Where reading fails the content ends; `failure` then says why."""
+    """A file's content, block by block. Where reading fails the content ends; `failure` then says why.
 
-    def __init__(self, blocks: Iterator[_Read]) -> None:
+    `regular`: the whole file, where what it holds is the content and can be read from anywhere.
+    """
+
+    def __init__(self, blocks: Iterator[_Read], regular: Span | None = None) -> None:
         self._blocks = blocks
+        self._regular = regular
         self._returned = b""
         self.position = 0
         self.failure: InputError | None = None
@@ -287,6 +404,15 @@ class _Content:
         """Let `read` give this first. Nothing else may be put back at the time."""
         self._returned = data
 
+    def rest(self) -> Span | None:
+        """What `read` would give, if it is part of a regular file and more than what was put back. That is let go."""
+        whole = self._regular
+        if whole is None or self.position >= whole.end:
+            return None
+        start = self.position - len(self._returned)
+        self._returned = b""
+        return whole._replace(start=start)
+
 
 def _always() -> bool:
     return True
@@ -302,6 +428,21 @@ def _more_is_there() -> bool:
 
 def _blocks(content: _Content, size: int, limit: int, ready: Callable[[], bool]) -> Iterator[Block]:
     """The blocks of a file's content, after a look at the first line."""
+    number, spanning = _first_text(content, limit)
+    if spanning:
+        resumed = yield from _grouped(_spanning(content, limit, number), size, at_once=ready is not _always)
+        if resumed is None:
+            return
+        number = resumed
+    rest = content.rest()
+    if rest is None:
+        yield from _lines(content, size, limit, number, ready)
+    else:
+        yield from _spans(rest, min(max(size, _READ), limit), number)
+
+
+def _first_text(content: _Content, limit: int) -> tuple[int, bool]:
+    """The line that it begins in, and whether it goes on behind that. The content then begins with it."""
     number = 1
     data = content.read().removeprefix(_BYTE_ORDER_MARK)
     while data and data.isspace():
@@ -309,19 +450,14 @@ def _blocks(content: _Content, size: int, limit: int, ready: Callable[[], bool])
         data = content.read()
     start = skip_blanks(data)
     number += data.count(b"\n", 0, start)
-    parts = [data[start:]]
-    held = len(parts[0])
-    while b"\n" not in parts[-1] and held <= limit and (data := content.read()):
-        parts.append(data)
-        held += len(data)
-    beginning = b"".join(parts)
+    data = data[start:]
+    held = BytesIO()  # it gives what was written without a copy, which counts for a line as long as the limit
+    held.write(data)
+    while b"\n" not in data and held.tell() <= limit and (data := content.read()):
+        held.write(data)
+    beginning = held.getvalue()
     content.put_back(beginning)
-    if _goes_on(beginning.partition(b"\n")[0]):
-        resumed = yield from _grouped(_spanning(content, limit, number), size, at_once=ready is not _always)
-        if resumed is None:
-            return
-        number = resumed
-    yield from _lines(content, size, limit, number, ready)
+    return number, _goes_on(beginning.partition(b"\n")[0])
 
 
 def _goes_on(line: bytes) -> bool:
@@ -335,8 +471,26 @@ def _goes_on(line: bytes) -> bool:
     return False
 
 
+def _spans(rest: Span, size: int, number: int) -> Iterator[Block]:
+    """One text a line of a file that is read by others; `number` is that of the first line.
+
+    The last byte is in no span: behind it nothing begins that was there when the file was opened.
+    """
+    line: int | None = number
+    start = rest.start
+    while start < rest.end:
+        end = start + size
+        position = end
+        if end >= rest.end - 1:
+            end, position = rest.end - 1, rest.end
+        yield Block(line, rest._replace(start=start, end=end, first=line is not None), None, position)
+        line = None
+        start = position
+
+
 def _lines(content: _Content, size: int, limit: int, number: int, ready: Callable[[], bool]) -> Iterator[Block]:
     """One text a line; `number` is that of the first."""
+    line: int | None = number
     whole: list[bytes] = []  # what ends with a line
     parts: list[bytes] = []  # of a line that goes on
     held = part = 0  # their bytes
@@ -348,8 +502,8 @@ def _lines(content: _Content, size: int, limit: int, number: int, ready: Callabl
             waited = not ready() or (held > 0 and time.monotonic() - began > _SLOW)
         if waited or held >= size:
             data = b"".join(whole)
-            yield Block(number, data, None, content.position, waited)
-            number += data.count(b"\n")
+            yield Block(line, data, None, content.position, waited)
+            line = None
             whole = []
             held = 0
             told = waited
@@ -376,7 +530,7 @@ def _lines(content: _Content, size: int, limit: int, number: int, ready: Callabl
             parts.append(read[end : end + limit - part])
             part += len(parts[-1])
     if held or part:
-        yield Block(number, b"".join((*whole, *parts)), None, content.position)
+        yield Block(line, b"".join((*whole, *parts)), None, content.position)
 
 
 def _grouped(texts: Generator[Chunk, None, int | None], size: int, at_once: bool) -> Generator[Block, None, int | None]:
@@ -393,7 +547,7 @@ def _grouped(texts: Generator[Chunk, None, int | None], size: int, at_once: bool
             return resumed
         group.append((number, text))
         held += len(text)
-        if at_once or held >= size:
+        if at_once or held >= size or len(group) == _MOST_TEXTS:
             yield _group(group, position, at_once)
             group = []
             held = 0
@@ -401,7 +555,8 @@ def _grouped(texts: Generator[Chunk, None, int | None], size: int, at_once: bool
 
 def _group(texts: Sequence[tuple[int, bytes]], position: int, waited: bool) -> Block:
     data = b"".join(text for _, text in texts)
-    return Block(texts[0][0], data, tuple((number, len(text)) for number, text in texts), position, waited)
+    line = texts[0][0]
+    return Block(line, data, tuple((number - line, len(text)) for number, text in texts), position, waited)
 
 
 def _spanning(content: _Content, limit: int, number: int) -> Generator[Chunk, None, int | None]:
