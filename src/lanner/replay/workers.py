@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import recv_handle, send_handle
+from tempfile import TemporaryFile
 from traceback import format_exc
 from types import TracebackType
 from typing import Generic, NamedTuple, TypeVar
@@ -164,7 +165,7 @@ class Workers(Generic[Tag]):
 
     def _stored(self, data: bytes) -> int:
         """A file in memory that begins with the data."""
-        memory = self._free.pop() if self._free else os.memfd_create("block")
+        memory = self._free.pop() if self._free else _new_file()
         done = 0
         while done < len(data):
             done += os.pwrite(memory, data[done:], done)
@@ -192,6 +193,14 @@ class Workers(Generic[Tag]):
                 self._selector.register(ours, selectors.EVENT_READ, worker)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _new_file() -> int:
+    """The descriptor of a file without a name: in memory where the system has such, as Linux does."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("block")
+    with TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 def _died() -> WorkerError:
