@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import structlog
+
+from lanner.service import logs
 
 RULES = """\
 - macro: writes
@@ -36,6 +41,25 @@ class Result(NamedTuple):
 Lanner = Callable[..., Result]
 
 
+@contextmanager
+def logging_as_before() -> Iterator[None]:
+    """Takes back what a command does to the logging of its process, so that the tests that follow see the usual."""
+    root = logging.getLogger()
+    handlers = list(root.handlers)
+    levels = {logger: logger.level for logger in [root, *map(logging.getLogger, logs.QUIET)]}
+    configured = structlog.get_config() if structlog.is_configured() else None
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        for logger, level in levels.items():
+            logger.setLevel(level)
+        if configured is None:
+            structlog.reset_defaults()
+        else:
+            structlog.configure(**configured)
+
+
 @pytest.fixture
 def lanner(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Lanner:
     """Runs `lanner ARGUMENTS...` in this process."""
@@ -47,7 +71,8 @@ def lanner(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
 
     def call(*arguments: str | Path) -> Result:
         capfd.readouterr()
-        code = run([str(argument) for argument in arguments])
+        with logging_as_before():
+            code = run([str(argument) for argument in arguments])
         return Result(code, *capfd.readouterr())
 
     return call

@@ -256,6 +256,22 @@ def test_truncation_that_the_size_does_not_show(log: Path) -> None:
     assert scene.look() == [b"1", b"2", b"3", b"4", b"5", b"6"]
 
 
+@pytest.mark.parametrize("last", [4, 5], ids=["same size", "larger"])
+def test_truncation_that_the_ends_of_lines_do_not_show(log: Path, last: int) -> None:
+    """Truncated and grown again to where it was read to, with a line that ends as the one that stood there.
+
+    So do lines of real events, whose ends are annotations: a position needs the first line, too, to be recognised.
+    The file is rotated then, so nothing that comes later shows it either.
+    """
+    scene = started(log, event(1, 300), event(2, 300))
+    shutil.copyfile(log, log.with_name("audit.log.1"))
+    later = [event(number, 300) for number in range(3, last + 1)]
+    log.write_bytes(b"".join(line + b"\n" for line in later))
+    scene.look()
+    log.rename(log.with_name("audit.log.2"))
+    assert scene.look(settled=True)[2:] == later
+
+
 def test_a_lost_end(log: Path) -> None:
     """A file that is shorter than what was read of it (the machine lost power) goes on behind what is left."""
     scene = started(log, *(event(number) for number in range(20)))

@@ -22,7 +22,8 @@ _LEVELS = {
     Priority.INFORMATIONAL: logging.INFO,
     Priority.DEBUG: logging.DEBUG,
 }
-_QUIET = ("uvicorn.access", "httpx", "asyncio", "watchfiles", "alembic", "sqlalchemy")
+QUIET = ("uvicorn.access", "httpx", "asyncio", "watchfiles", "alembic", "sqlalchemy")
+"""Loggers of libraries that tell too much: warnings and worse of them are enough."""
 
 
 def set_up(form: str, level: str, to_stderr: bool = True) -> None:
@@ -52,7 +53,7 @@ def set_up(form: str, level: str, to_stderr: bool = True) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS.get(Priority.parse(level), logging.ERROR))
-    for name in _QUIET:
+    for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
         processors=[

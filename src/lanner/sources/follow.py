@@ -372,11 +372,7 @@ class Follow:
         """As tail.next_lines; None if the file was truncated before they were read."""
         fd = _open(file)
         lines = tail.next_lines(fd, content.offset, file.scanned, over, self._max_line)
-        if content.offset:
-            intact = tail.mark_before(fd, content.offset) == content.mark
-        else:
-            intact = _head(file, over) == content.head
-        return lines if intact else None
+        return lines if _is_intact(file, content) else None
 
     async def _confirmed(self, file: _File, sink: Sink) -> _Content | None:
         """The content of a file, identified anew if what stands before the position is not what was delivered."""
@@ -384,7 +380,7 @@ class Follow:
         if content is None or not file.pending:
             return content
         # Shorter than its content: another file holds more of it, or this one was truncated and has grown again.
-        if content.offset > file.size or await in_thread(_mark_before, file, content.offset) != content.mark:
+        if content.offset > file.size or not await in_thread(_is_intact, file, content):
             file.content = None
             file.scanned = 0
             await self._identify(file, sink)
@@ -474,6 +470,17 @@ def _close(file: _File) -> None:
 
 def _mark_before(file: _File, offset: int) -> bytes:
     return tail.mark_before(_open(file), offset)
+
+
+def _is_intact(file: _File, content: _Content) -> bool:
+    """Whether a file still holds what was delivered of its content, as far as its first line and the mark tell.
+
+    The mark alone does not: lines may end alike, and then a truncated file that has grown again has the mark, too.
+    """
+    fd = _open(file)
+    if tail.mark_before(fd, content.offset) != content.mark:
+        return False
+    return tail.head(tail.blocks_of(fd), True) == content.head
 
 
 def _end_of_lines(file: _File) -> int:

@@ -22,6 +22,7 @@ MAX_LINE = 64 * 1024 * 1024
 MARK = 256
 """How many bytes before a position have to be the same for it to be a position in the same content."""
 
+_FIRST = 64 * 1024  # bytes read at once to find the end of the first line
 _MAGIC = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")  # gzip, zstd
 _FOREIGN = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\x03\x04": "zip", b"\x04\x22\x4d\x18": "lz4"}
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -84,9 +85,9 @@ def head(blocks: Iterator[bytes], complete: bool) -> str | None:
 
 
 def blocks_of(fd: int) -> Iterator[bytes]:
-    """The content of a plain file from its beginning."""
+    """The content of a plain file from its beginning, in small blocks: mostly its first line is all that is wanted."""
     position = 0
-    while data := os.pread(fd, BLOCK, position):
+    while data := os.pread(fd, _FIRST, position):
         position += len(data)
         yield data
 
