@@ -6,6 +6,7 @@ write them and from no others; these become AuditEvents.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, cast
@@ -14,7 +15,8 @@ import msgspec
 from msgspec import Meta, Raw, Struct, UnsetType, structs
 
 from lanner.event import MISSING, RECENT, AuditEvent, MaybeText, Path, Surroundings, kept
-from lanner.rfc3339 import parse_time
+from lanner.jsontext.access import REFUSED, as_text, members
+from lanner.rfc3339 import parse_time, since_1970
 
 
 class Asked(Surroundings):
@@ -28,15 +30,21 @@ class Asked(Surroundings):
 
     @kept
     def stage_timestamp(self) -> str:
-        """The stageTimestamp as it is written, which is seldom asked for."""
-        return _read_time(self.place).stage_timestamp
+        """The stageTimestamp as it is written, which is seldom asked for.
+
+        The text was read before. Where msgspec refuses it now, for it stops at a depth that depends on how much of
+        Python's stack is in use, it is read once more without recursion.
+        """
+        try:
+            return _read_time(self.place).stage_timestamp
+        except REFUSED:
+            return as_text((members(self.raw) or {})["stageTimestamp"])
 
     @kept
     def time_ns(self) -> int:
         """The event's own time in nanoseconds since 1970."""
         found = parse_time(self.stage_timestamp)
-        assert found is not None
-        return found
+        return since_1970(self.time) if found is None else found
 
 
 class _Time(Struct, rename="camel", gc=False):
@@ -52,6 +60,7 @@ ALWAYS: frozenset[Path] = frozenset((("kind",), ("audit_id",)))
 _EVENT = Literal["Event"]
 _STAGE = Literal["RequestReceived", "ResponseStarted", "ResponseComplete", "Panic"]
 _ZONED = Annotated[datetime, Meta(tz=True)]
+_SPECIAL = re.compile(r'["\\\x00-\x1f]').search  # in keys that msgspec takes for no field's
 
 
 def event_type(paths: Iterable[Path], *, alone: bool = False) -> type[AuditEvent]:
@@ -76,9 +85,9 @@ def event_type(paths: Iterable[Path], *, alone: bool = False) -> type[AuditEvent
                     fields.append(("kind", _EVENT))
                 case "stage":
                     fields.append(("stage", _STAGE | UnsetType, MISSING))
-                case "annotations" if parts["annotations"]:
+                case "annotations" if parts["annotations"] and not any(map(_SPECIAL, parts["annotations"])):
                     fields.append(("annotations", _annotations(parts["annotations"]) | UnsetType, MISSING))
-                case name if parts[name]:
+                case name if parts[name] and name != "annotations":
                     inner = _part(field.type, parts[name])
                     fields.append((name, inner, inner()))
                 case name:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import string
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from lanner.compiler.comparisons import SCALAR
 from lanner.decode import decode
 from lanner.event import MISSING, AuditEvent
 from lanner.fields.catalog import BoundField
-from lanner.fields.mentions import MAX_WORDS, Mentions
+from lanner.fields.mentions import MAX_LENGTH, MAX_WORDS, Mentions
 from tests.fields.builders import CATALOG
 
 FIELDS = (
@@ -147,3 +149,26 @@ def test_words_have_a_limit() -> None:
     asked = mentions.of(getter, "contains", f"word{MAX_WORDS - 1}")
     assert asked is not None
     assert asked[1] in mentioned_by(asked[0], event('{"a":"word9999"}'))
+
+
+@pytest.mark.parametrize("operator", ["contains", "icontains"])
+def test_of_long_words_and_of_those_that_end_alike_a_part_is_looked_for(operator: str) -> None:
+    """Whatever is looked for stands in the word, and few of all end alike."""
+    mentions = Mentions()
+    getter = bound("ka.req.configmap.obj").getter
+    words = [f"{name}.example.com" for name in string.ascii_letters for name in (name, name * 3)]
+    words += ["x" * 20_000, "x" * 20_001, *("a" * number + ".internal" for number in range(40))]
+    tails: Counter[str] = Counter()
+    looked_for = set()
+    for word in words:
+        asked = mentions.of(getter, operator, word)
+        assert asked == mentions.of(getter, operator, word)
+        if asked is not None:
+            part = asked[1].removeprefix("(?i)")
+            assert part in word
+            assert len(part) <= MAX_LENGTH
+            assert asked[1] in mentioned_by(asked[0], event(json.dumps({"data": word})))
+            looked_for.add(part)
+    for part in looked_for:
+        tails[part[-8:].lower()] += 1
+    assert max(tails.values()) == 4

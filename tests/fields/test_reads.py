@@ -109,3 +109,14 @@ def test_what_api_servers_never_write_is_read_with_care(more: str) -> None:
     asked = frozenset((("annotations", "x"), ("stage",)))
     assert usual_decoder(asked)(text) is None
     assert usual_decoder(asked, alone=True)(text.replace(b'"Event"', b'"EventList"')) is None
+
+
+@pytest.mark.parametrize("key", ['a"b', "a\\b", "a\tb", "", "é", "_attributes", "get", "annotation0"])
+def test_annotations_of_any_key(key: str) -> None:
+    """Also of those that JSON has to spell with escapes, and of those that look like names in the code."""
+    text = json.dumps({"kind": "Event", "stageTimestamp": "2026-01-02T03:04:05Z", "annotations": {key: "x"}}).encode()
+    event = usual_decoder(frozenset((("annotations", key), ("annotations", "other"))))(text)
+    assert event is not None
+    assert event.annotations
+    assert event.annotations.get(key) == "x"
+    assert event.annotations.get("other") is None

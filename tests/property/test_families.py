@@ -48,3 +48,20 @@ def test_families_leave_what_is_left_of_each_rule(
             assert tried.rest(values) == each_by_itself(rules, values, builder)
             if number in forgotten:
                 tried.forget()
+
+
+def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients choose verbs and resources: a thousand kinds of requests leave no more than a few answers behind."""
+    monkeypatch.setattr(families, "MAX_HELD", 500)
+    builder, mentions = ir.Builder(), Mentions()
+    loaded = load([f"ka.verb != v{number} and ka.target.resource != r{number}" for number in range(40)], "all")
+    rules = tuple((number, optimize(rule.predicate, builder, mentions)) for number, rule in enumerate(loaded.rules))
+    tried = Families(rules, FACTS, builder)
+    for verb in range(30):
+        for resource in range(30):
+            values: tuple[Class, ...] = ("ResponseComplete", f"v{verb}", f"r{resource}", MISSING, "200", "eve")
+            assert len(tried.rest(values)) == 40 - (1 if verb == resource else 2)
+            held = sum(1 + len(found) for found in tried._left.values())
+            held += sum(1 + len(found) for found in tried._open.values() if found is not tried._all)
+            assert tried._held <= 500
+            assert held <= 1_500

@@ -84,7 +84,7 @@ def _guards(
         lookup, tests = guard
         others = (*children[:at], *children[at + 1 :])
         dear = not is_near(lookup.value)
-        if lookup.cost >= _DEAR_LOOKUP or dear:
+        if lookup.kind.cost >= _DEAR_LOOKUP or dear:
             cheap = [child for child in others if _is_cheap(child)]
             if cheap:
                 rest = builder.all_of(child for child in others if not _is_cheap(child))
@@ -117,7 +117,7 @@ def _is_cheap(predicate: ir.Predicate) -> bool:
 
 
 def _lookup_cost(lookup: Lookup) -> int:
-    return lookup.cost + (0 if is_near(lookup.value) else _DEAR_VALUE)
+    return lookup.kind.cost + (0 if is_near(lookup.value) else _DEAR_VALUE)
 
 
 def is_near(value: ir.Value) -> bool:

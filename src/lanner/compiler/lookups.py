@@ -46,9 +46,8 @@ class Kind(Enum):
     REGEX = ("regex", 13)
     PATH = ("path", 20)
 
-    @property
-    def cost(self) -> int:
-        return self.value[1]
+    def __init__(self, _: str, cost: int) -> None:
+        self.cost = cost
 
 
 _KINDS = {
@@ -89,7 +88,6 @@ class Lookup:
     def __init__(self, value: ir.Value, kind: Kind) -> None:
         self.value = value
         self.kind = kind
-        self.cost = kind.cost
         self.numbers: dict[ir.Test, int] = {}
 
     def add(self, test: ir.Test) -> None:

@@ -15,7 +15,7 @@ from lanner.compiler.globs import plain_parts
 from lanner.event import MISSING, Missing
 from lanner.fields.bodies import Repositories
 from lanner.fields.catalog import BoundField
-from lanner.fields.generic import RAW_TIMES, RECENT, Constant
+from lanner.fields.generic import IS_RECENT, RAW_TIMES, Constant
 from lanner.fields.mentions import BodyMentions, Mentions
 from lanner.fields.paths import Annotation, Attribute, TextList
 
@@ -62,7 +62,7 @@ def _simplified(test: ir.Test, builder: ir.Builder) -> ir.Predicate:
             return ir.FALSE  # events are counted from 1; `evt.num = 0` is how rules say never
         case "=", str() | int() if _is_raw_time(left) and not _in_this_century(right):
             # `jevt.rawtime = 0` says never, too; the year tells as much without reading the time
-            return builder.all_of([builder.negation(builder.test("exists", builder.field(RECENT))), test])
+            return builder.all_of([builder.negation(builder.test("exists", builder.field(IS_RECENT))), test])
         case "exists", _ if isinstance(left, ir.FieldValue) and left.field.definition.always:
             return ir.TRUE
         case (("contains" | "icontains" | "startswith" | "endswith"), ""):

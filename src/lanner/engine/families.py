@@ -16,7 +16,7 @@ from lanner.compiler.optimize import specialise
 from lanner.event import Missing, Path
 
 MAX_HELD = 500_000
-"""Answers that are remembered of families, and rules in them, each counted as often as it is in one."""
+"""Answers that are remembered, and families and rules in them, each counted as often as it is in one."""
 
 Class: TypeAlias = "str | Missing"
 """A value that stands for its class."""
@@ -97,11 +97,16 @@ class Families:
             *before, last = classes
             facts = {self._facts[len(before)]: last}
             done: dict[ir.Predicate, ir.Predicate] = {}
-            told = (
-                (family, tuple([specialise(part, facts, self._builder, done) for part in questions]))
-                for family, questions in self._open_for(tuple(before))
-            )
-            found = self._open[classes] = tuple((family, left) for family, left in told if ir.FALSE not in left)
+            former = self._open_for(tuple(before))
+            still: list[tuple[_Family, tuple[ir.Predicate, ...]]] = []
+            for pair in former:
+                family, questions = pair
+                left = tuple([specialise(part, facts, self._builder, done) for part in questions])
+                if ir.FALSE not in left:
+                    still.append(pair if left == questions else (family, left))
+            found = former if len(still) == len(former) and tuple(still) == former else tuple(still)
+            self._hold(1 if found is former else 1 + len(found))
+            self._open[classes] = found
         return found
 
     def _of(self, family: _Family, questions: tuple[ir.Predicate, ...], last: Class) -> _Left:
@@ -118,12 +123,15 @@ class Families:
                 for place, parts in family.members
             )
             found = tuple((place, predicate) for place, predicate in rest if predicate is not ir.FALSE)
-            self._held += 1 + len(found)
-            if self._held > MAX_HELD:
-                self._left.clear()
-                self._held = 1 + len(found)
+            self._hold(1 + len(found))
             self._left[key] = found
         return found
+
+    def _hold(self, count: int) -> None:
+        """Make room for an answer with so many rules or families."""
+        if self._held + count > MAX_HELD:
+            self.forget()
+        self._held += count
 
 
 def _place(left: tuple[int, ir.Predicate]) -> int:

@@ -1,4 +1,4 @@
-"""A set of compiled rules: immutable, shared by everything that evaluates events with it."""
+"""A set of compiled rules. The rules do not change; what is learnt of events belongs to one thread: see `copy`."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ COUNTED = frozenset(("evt.num", "evt.reltime", "evt.reltime.s", "evt.reltime.ns"
 RAW_TIMES = frozenset(("evt.rawtime", "json.rawtime", "jevt.rawtime"))
 """Fields that are an event's time in nanoseconds since 1970."""
 
-RECENT = BoundField(
+IS_RECENT = BoundField(
     FieldDef("recent", "Whether the event happened since the year 2000.", lambda _: Attribute(("recent",))),
     None,
     Attribute(("recent",)),

@@ -1,4 +1,4 @@
-"""Which of the words that rules look for a body mentions: one fast scan of its text, whatever rules there are.
+"""Which of the words that rules look for a body mentions: one fast scan of its text for all rules.
 
 Values of bodies are long at times: a ConfigMap's data, a list of objects. To find, read and decode them takes ten times
 as long as Hyperscan takes to look for thousands of words in the text of the whole body, and most bodies have none.
@@ -7,6 +7,7 @@ as long as Hyperscan takes to look for thousands of words in the text of the who
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from itertools import count
 
@@ -19,16 +20,26 @@ from lanner.fields.nodes import request, response
 from lanner.fields.paths import Pointer, RequestValue
 
 MAX_WORDS = 10_000
-"""Words that are looked for in a body; Hyperscan takes 0.2 s to prepare for so many, and 20 times that for 10 times."""
+"""Words that are looked for in a body; Hyperscan takes 0.2 s to prepare for so many, and 20 times that for 10 times. It
+does so at the first event with such a body."""
 
+MAX_LENGTH = 64
+"""Characters that are looked for of a longer word."""
+
+_TAIL = 8
+_MAX_SAME_TAIL = 4
+"""Words that may end alike, and how far. Where a text has such an end, Hyperscan compares it with each of these words:
+a body full of it would take a thousand times as long as others. Of further ones a part that ends otherwise is looked
+for."""
+
+_SHORTEST = 3
 _WORD = re.compile(r"(?:[A-Za-z0-9_ .=@+/-]|:(?=/)){3,}")
-"""Words whose letters stand in JSON as they are, and that cannot stand across the end of a JSON token."""
+"""Words, of at least so many letters, that JSON spells as they are and that cannot stand across the end of a token."""
 
 _ESCAPE = rb"\\(?:/|u00(?:2[0-57-9A-Fa-f]|3[0-9ABDFabdf]|[4-7][0-9A-Fa-f]))"
 """Other spellings of such letters. API servers spell `<`, `>` and `&` so, and nothing else of ASCII that is printed."""
 
 _IGNORING_CASE = "(?i)"
-_PREFIXES = {"contains": "", "icontains": _IGNORING_CASE}
 _numbers = count()
 
 
@@ -45,21 +56,30 @@ class BodyMentions:
         self.path: Path = (attribute,)
         self._attribute = attribute
         self._words: dict[str, None] = {}
+        self._tails: Counter[str] = Counter()
         self._found: list[int] = []
         self._scan: Callable[[Raw], object] | None = None
+        self._scanned: tuple[str, ...] = ()
         self._key = f"mentions {next(_numbers)}"
 
     def __repr__(self) -> str:
         return f"<the words that {self._attribute} mentions, of {len(self._words)}>"
 
-    def add(self, word: str) -> bool:
-        """Look for a word, too, `(?i)` in front if in either case. False if there are too many already."""
-        if word not in self._words:
-            if len(self._words) == MAX_WORDS:
-                return False
-            self._words[word] = None
-            self._scan = None
-        return True
+    def add(self, word: str, *, ignore_case: bool) -> str | None:
+        """Look for a word, too, or for a part of it: the name of what is looked for. None if there is no such part."""
+        prefix = _IGNORING_CASE if ignore_case else ""
+        for end in range(len(word), _SHORTEST - 1, -1):
+            part = word[max(0, end - MAX_LENGTH) : end]
+            name = prefix + part
+            if name in self._words:
+                return name
+            tail = part[-_TAIL:].lower()
+            if self._tails[tail] < _MAX_SAME_TAIL and len(self._words) < MAX_WORDS and _WORD.fullmatch(part):
+                self._tails[tail] += 1
+                self._words[name] = None
+                self._scan = None
+                return name
+        return None
 
     def __call__(self, event: AuditEvent) -> list[str] | Missing:
         state = event.__dict__
@@ -75,12 +95,13 @@ class BodyMentions:
         scan(body)
         if not self._found:
             return MISSING
-        words = list(self._words)
-        return words if len(words) in self._found else [words[number] for number in self._found]
+        words = self._scanned
+        return list(words) if len(words) in self._found else [words[number] for number in self._found]
 
     def _prepared(self) -> Callable[[Raw], object]:
         """What looks for all words so far, and as the last one for escapes."""
-        expressions = [_expression(word) for word in self._words] + [_ESCAPE]
+        self._scanned = tuple(self._words)
+        expressions = [*map(_expression, self._scanned), _ESCAPE]
         database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
         database.compile(
             expressions=expressions,
@@ -120,11 +141,11 @@ class Mentions:
                 field = self._fields.get(root)
             case _:
                 return None
-        if field is None or operator not in _PREFIXES or _WORD.fullmatch(word) is None:
+        if field is None or operator not in ("contains", "icontains") or _WORD.fullmatch(word) is None:
             return None
-        name = _PREFIXES[operator] + word
         assert isinstance(field.getter, BodyMentions)
-        return (field, name) if field.getter.add(name) else None
+        name = field.getter.add(word, ignore_case=operator == "icontains")
+        return None if name is None else (field, name)
 
 
 def _field(getter: BodyMentions) -> BoundField:
