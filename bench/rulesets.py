@@ -179,6 +179,14 @@ def contains(rules: Rules, field: str, count: int, *, spread: bool = False, amon
     return _many(rules, f"{count:,} words, {field} contains", field, "contains", words(count), spread, among)
 
 
+def ending(end: str, count: int) -> Rules:
+    """One rule that looks in config maps for that many short names with the same end."""
+    names = {f"{name[:6]}{end}": None for name in words(count)}
+    condition = " or ".join(f"ka.req.configmap.obj contains {quote(name)}" for name in names)
+    rule = _rule("names", f"ka.target.resource = configmaps and ({condition})", "o", "NOTICE")
+    return Rules(f"{count:,} names", rule)
+
+
 def regexes(rules: Rules, field: str, count: int, *, spread: bool = False) -> Rules:
     """That many regular expressions of several kinds."""
     forms = (".*/{}/[a-z0-9-]+", "/api/v1/namespaces/{}/.*", ".*[?&]{}=[0-9]+.*", "/(api|apis)/.*/{}(/.*)?")

@@ -54,6 +54,7 @@ def groups(inputs: Inputs) -> Iterator[Group]:
     yield Group("loading", partial(loading, inputs), rounds=3)
     yield Group("an alert for every event", partial(alerting, inputs))
     yield Group(f"an event with a response of {inputs.of(2_000):,} kB", partial(large_bodies, inputs))
+    yield Group(f"a config map of {inputs.of(1_000):,} kB", partial(hostile_words, inputs))
     for name, change in scenarios.ODDITIES.items():
         yield Group(f"odd events: {name}", partial(odd_events, inputs, name, change))
     yield Group(f"lanner replay of {inputs.replay_size:,} MB", partial(replays, inputs), rounds=3)
@@ -223,6 +224,20 @@ def large_bodies(inputs: Inputs) -> list[Measurement]:
         Measurement("floor", scenarios.floor(events), times, base),
         Measurement("Engine.process", scenarios.process(events, ruleset), times, base, 1.5),
     ]
+
+
+def hostile_words(inputs: Inputs) -> list[Measurement]:
+    """The words that rules look for end alike, and a body is full of that end; compared with text of another kind."""
+    end = ".example.com"
+    ruleset = rulesets.ending(end, inputs.of(1_000)).load().ruleset
+    size, times = inputs.of(1_000_000), inputs.of(100)
+    bodies = {"usual text": "lorem ipsum ", "full of what words end with": end}
+    found: list[Measurement] = []
+    for name, text in bodies.items():
+        events = Events(name, [scenarios.config_map(text * (size // len(text)))] * times)
+        base = found[0].name if found else None
+        found.append(Measurement(name, scenarios.decode_and_match(events, ruleset), times, base))
+    return found
 
 
 def odd_events(inputs: Inputs, name: str, change: Callable[[bytes], bytes]) -> list[Measurement]:

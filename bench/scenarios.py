@@ -318,6 +318,13 @@ def large_list(size: int) -> bytes:
     return msgspec.json.encode({**event, "responseObject": Raw(response)})
 
 
+def config_map(text: str) -> bytes:
+    """The creation of a config map with one value."""
+    event = msgspec.json.decode(_event(Random(1), 0, "eve", "configmaps"))
+    event |= {"verb": "create", "stage": "ResponseComplete", "responseStatus": {"code": 201}}
+    return msgspec.json.encode({**event, "requestObject": {"kind": "ConfigMap", "data": {"text": text}}})
+
+
 def scan(text: bytes, times: int) -> Scenario:
     """msgspec skips over a text, which checks that it is JSON."""
     decoder = msgspec.json.Decoder(Raw).decode

@@ -60,7 +60,7 @@ def test_quick_run_of_the_service(tmp_path: Path) -> None:
 def test_quick_breakdown() -> None:
     """What an event's cost is made of is told step by step."""
     told = _run("bench.breakdown", "--quick")
-    for step in ("msgspec decodes", "the time is checked", "the function is chosen", "read bodies", "garbage"):
+    for step in ("msgspec decodes", "size and year", "choosing the function", "read bodies", "garbage"):
         assert step in told
 
 

@@ -7,7 +7,6 @@ as long as Hyperscan takes to look for thousands of words in the text of the who
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable
 from itertools import count
 
@@ -27,10 +26,9 @@ MAX_LENGTH = 64
 """Characters that are looked for of a longer word."""
 
 _TAIL = 8
-_MAX_SAME_TAIL = 4
-"""Words that may end alike, and how far. Where a text has such an end, Hyperscan compares it with each of these words:
-a body full of it would take a thousand times as long as others. Of further ones a part that ends otherwise is looked
-for."""
+"""Characters at the end in which words differ. Where a text has the end of some, Hyperscan compares it with each of
+them: a body full of it would take a thousand times as long as others. So of a word that ends like another a part is
+looked for that ends otherwise."""
 
 _SHORTEST = 3
 _WORD = re.compile(r"(?:[A-Za-z0-9_ .=@+/-]|:(?=/)){3,}")
@@ -56,7 +54,7 @@ class BodyMentions:
         self.path: Path = (attribute,)
         self._attribute = attribute
         self._words: dict[str, None] = {}
-        self._tails: Counter[str] = Counter()
+        self._tails: set[str] = set()
         self._found: list[int] = []
         self._scan: Callable[[Raw], object] | None = None
         self._scanned: tuple[str, ...] = ()
@@ -73,9 +71,9 @@ class BodyMentions:
             name = prefix + part
             if name in self._words:
                 return name
-            tail = part[-_TAIL:].lower()
-            if self._tails[tail] < _MAX_SAME_TAIL and len(self._words) < MAX_WORDS and _WORD.fullmatch(part):
-                self._tails[tail] += 1
+            tail = prefix + part[-_TAIL:].lower()
+            if tail not in self._tails and len(self._words) < MAX_WORDS and _WORD.fullmatch(part):
+                self._tails.add(tail)
                 self._words[name] = None
                 self._scan = None
                 return name
