@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lanner
 from lanner.decode import decode
 from lanner.diagnostics.source import SourceFile
+from lanner.engine.engine import Engine
 from lanner.engine.loader import LoadResult, load_rules, load_sources
 from lanner.testing.answers import Evaluators
 from lanner.testing.settings import config_of
@@ -184,15 +186,40 @@ def test_all_evaluators_agree(conditions: list[str], events: list[Any], matching
         assert answers.agree, answers.disagreement()
 
 
-@pytest.mark.skipif(not RULESET.exists(), reason="no recorded events beside the project")
-@pytest.mark.parametrize("name", ["corpus.jsonl.zst", "fields-events.jsonl.zst"])
+def recorded(name: str) -> Iterator[bytes]:
+    """The lines of a file beside the project."""
+    with (DATA / name).open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as reader:
+        yield from io.BufferedReader(reader)
+
+
+RECORDED = ["corpus.jsonl.zst", "fields-events.jsonl.zst", "bench-60k.jsonl.zst"]
+SHIPPED = Path(lanner.__file__).parent / "content" / "k8s_audit.yaml"
+beside = pytest.mark.skipif(not RULESET.exists(), reason="no recorded events beside the project")
+
+
+@beside
+@pytest.mark.parametrize("name", RECORDED)
 @pytest.mark.parametrize("matching", ["all", "first"])
 def test_all_evaluators_agree_on_recorded_events(name: str, matching: str) -> None:
     """The same with Falco's ruleset on a slice of the recorded events."""
     evaluators = Evaluators(load_rules([RULESET], config_of({"rule_matching": matching})))
-    with (DATA / name).open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as reader:
-        for number, line in enumerate(islice(io.BufferedReader(reader), 0, None, 97), 1):
-            [event] = decode(line).events
-            event.number = number
-            answers = evaluators.ask(event)
-            assert answers.agree, answers.disagreement()
+    for number, line in enumerate(islice(recorded(name), 0, None, 97), 1):
+        [event] = decode(line).events
+        event.number = number
+        answers = evaluators.ask(event)
+        assert answers.agree, answers.disagreement()
+
+
+@beside
+@pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.parametrize("rules", [RULESET, SHIPPED], ids=lambda path: path.stem)
+def test_fast_ways_agree_on_all_recorded_events(name: str, rules: Path) -> None:
+    """On every event: decoded for what rules ask and matched by shape, and decoded whole and matched by all rules."""
+    ruleset = load_rules([rules]).ruleset
+    decode_usual = Engine(ruleset).decode_usual
+    for line in recorded(name):
+        [whole] = decode(line).events
+        asked = decode_usual(line)
+        expected = ruleset.match_without_dispatch(whole)
+        assert list(ruleset.match(whole)) == list(expected)
+        assert asked is None or list(ruleset.match(asked)) == list(expected)
