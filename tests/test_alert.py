@@ -19,6 +19,7 @@ from lanner.config import Config
 from lanner.decode import decode
 from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import Text
+from lanner.engine.field_limit import FieldLimit
 from lanner.engine.output_format import append_to_output, compile_output
 from lanner.event import AuditEvent
 from lanner.fields.k8s_catalog import k8s_audit_catalog
@@ -69,7 +70,7 @@ def make_alert(
     report = Report()
     catalog = k8s_audit_catalog(config.static_fields, config.hostname)
     template, extra = append_to_output(Text.plain(output), name, "k8s_audit", tags, config.append_output)
-    compiled = compile_output(template, catalog, report, extra_fields=extra)
+    compiled = compile_output(template, catalog, report, FieldLimit(16384), extra_fields=extra)
     assert compiled is not None, report.diagnostics
     rule = SimpleNamespace(
         name=name, priority=Priority.parse(priority), source="k8s_audit", tags=tuple(sorted(tags)), output=compiled

@@ -26,6 +26,7 @@ from pathlib import Path
 from lanner.alert import Alert, AlertFormat
 from lanner.config import Config
 from lanner.engine.engine import Engine, Progress
+from lanner.engine.field_limit import FieldLimit
 from lanner.engine.loader import LoadResult
 from lanner.engine.ruleset import Ruleset
 from lanner.pipeline import Pipeline
@@ -37,6 +38,7 @@ from lanner.server.server import StatusServer
 from lanner.service.accounts import Accounts
 from lanner.service.evaluation import Evaluator
 from lanner.service.internal import InternalAlerts
+from lanner.service.kept_event import KeptEvent
 from lanner.service.logs import logger
 from lanner.service.moderation import Moderator
 from lanner.service.opening import LateStore
@@ -288,8 +290,9 @@ class Service:
         config, settings = self._config, self._settings
         form = AlertFormat.of(config)
         redactor = Redactor(settings.redact)
-        self._internal = InternalAlerts(form, config.priority)
-        self._recorder = Recorder(redactor, settings.limits.kept_event, form)
+        limit = FieldLimit(settings.limits.field)
+        self._internal = InternalAlerts(form, config.priority, limit)
+        self._recorder = Recorder(redactor, KeptEvent(settings.limits.kept_event, limit), limit, form)
 
         progress = Progress()
 

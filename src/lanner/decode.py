@@ -208,6 +208,11 @@ class UsualList:
             yield Decoded(events, [])
 
     @property
+    def longest(self) -> int:
+        """Bytes of the longest item, 0 without any."""
+        return max(map(len, self._items), default=0)
+
+    @property
     def done(self) -> bool:
         """Whether iterating has given all events."""
         return self._next == len(self._items)

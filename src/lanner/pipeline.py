@@ -5,7 +5,8 @@
 1. Usual bodies are evaluated on the event loop, in steps, since a thread beside it costs more than the work; one body
    at a time. A body that is large or odd, which an attacker may have made so that it is slow, goes to a thread with an
    engine of its own; so does the rest of one from where it becomes odd.
-2. The batch holds everything that came of the delivery, and is committed as a whole or not at all.
+2. The batch holds everything that came of the delivery, and is committed as a whole or not at all. Only where its
+   alerts weigh much, the first of them are committed before, so that they need not all be held in memory.
 3. Only then does `deliver` return. Whatever stands in the way is `Unavailable`: the sender comes again, and the store
    knows what it has.
 """
@@ -16,16 +17,16 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TypeVar
 
 from lanner.decode import Decoded, UsualDecoder, UsualList, decode_parts, usual_list
 from lanner.service.accounts import Accounts
-from lanner.service.evaluation import Evaluation, Evaluator
+from lanner.service.evaluation import MAX_WEIGHT, Evaluation, Evaluator
 from lanner.service.internal import InternalAlerts
 from lanner.service.moderation import Moderator
-from lanner.service.records import Recorder
+from lanner.service.records import INTERNAL, Recorder
 from lanner.sources.base import Delivery, Position, Unavailable
 from lanner.store.committer import Committer, QueueFull
 from lanner.store.errors import StoreError
@@ -39,6 +40,19 @@ SMALL = 16 * 1024
 
 LARGE = 8 * 1024 * 1024
 """Bytes from which on a body takes too long, whatever is in it. The API server's are about 1 MB, at most a few."""
+
+
+LARGE_EVENT = 256 * 1024
+"""Bytes of an event from which on it may take too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A delivery on its way, and what it has come to so far."""
+
+    source: str
+    delivery: Delivery
+    evaluation: Evaluation
 
 
 class Pipeline:
@@ -92,18 +106,21 @@ class Pipeline:
 
     async def deliver(self, source: str, delivery: Delivery) -> None:
         """Returns once everything in the delivery is committed; raises Unavailable."""
+        try:
+            await self._deliver(_Work(source, delivery, Evaluation(self._event_limit(source))))
+        except MemoryError as error:
+            self._accounts.unavailable["memory"] += 1
+            raise Unavailable("there is not enough memory to evaluate this", self._retry_after) from error
+
+    async def _deliver(self, work: _Work) -> None:
         loop = asyncio.get_running_loop()
-        evaluation = Evaluation(self._event_limit(source))
+        body = work.delivery.body
         # Beside the evaluation: hashing many bytes does not need the interpreter.
-        digest = loop.run_in_executor(self._digests, _digest, delivery.body) if delivery.position is None else None
-        rest = await self._evaluate_quickly(delivery, evaluation)
+        digest = loop.run_in_executor(self._digests, _digest, body) if work.delivery.position is None else None
+        rest = await self._evaluate_quickly(work)
         if rest is not None:
-            await loop.run_in_executor(self._thread, self._evaluate_slowly, rest, delivery.cluster, evaluation)
-        batch = self._batch(source, delivery, evaluation, None if digest is None else await digest)
-        if batch.malformed or batch.oversize or batch.truncated:
-            await self._commit_moderated(batch)
-        else:
-            await self.commit(batch)
+            await loop.run_in_executor(self._thread, self._evaluate_slowly, rest, work, loop)
+        await self._commit_limited(self._batch(work, None if digest is None else await digest))
 
     async def commit(self, batch: Batch) -> Outcome:
         """Commit a batch and book it. Raises Unavailable if it is not committed, or nobody can tell."""
@@ -122,8 +139,19 @@ class Pipeline:
         self._accounts.count(batch, outcome)
         return outcome
 
-    async def _commit_moderated(self, batch: Batch) -> None:
-        """The same for a batch with internal alerts, of which there may be too many."""
+    async def _commit_part(self, work: _Work) -> None:
+        """Commit the alerts of a delivery so far. Its digest or position and its counters come with the last of them:
+        if that does not come, it is delivered again, and the store knows these alerts by their ids.
+        """
+        delivery = work.delivery
+        alerts = work.evaluation.take_alerts()
+        await self._commit_limited(Batch(work.source, delivery.cluster, delivery.received_ns, alerts=alerts))
+
+    async def _commit_limited(self, batch: Batch) -> None:
+        """Commit a batch without the internal alerts of which there are too many."""
+        if not any(alert.source == INTERNAL for alert in batch.alerts):
+            await self.commit(batch)
+            return
         passed = self._moderator.moderate(batch.source, batch.cluster, batch.alerts, batch.received_ns)
         committed = True  # also if the sender goes away meanwhile
         try:
@@ -135,23 +163,29 @@ class Pipeline:
         finally:
             self._moderator.settle(batch.source, batch.cluster, passed, batch.received_ns, committed)
 
-    async def _evaluate_quickly(self, delivery: Delivery, evaluation: Evaluation) -> Iterable[Decoded] | None:
+    async def _evaluate_quickly(self, work: _Work) -> Iterable[Decoded] | None:
         """Evaluates what cannot keep the event loop for long; what that leaves over, None for nothing."""
+        delivery = work.delivery
         async with self._turn:
             parts = _quickly_read(delivery, self._evaluator.decoder)
             if parts is None:
                 return _read(delivery)
-            for _ in self._evaluator.steps(parts, delivery.cluster, evaluation):
-                await asyncio.sleep(0)
+            for _ in self._evaluator.steps(parts, delivery.cluster, work.evaluation):
+                if work.evaluation.weight >= MAX_WEIGHT:
+                    await self._commit_part(work)
+                else:
+                    await asyncio.sleep(0)
             return parts.rest() if isinstance(parts, UsualList) and not parts.done else None
 
-    def _evaluate_slowly(self, parts: Iterable[Decoded], cluster: str, evaluation: Evaluation) -> None:
+    def _evaluate_slowly(self, parts: Iterable[Decoded], work: _Work, loop: asyncio.AbstractEventLoop) -> None:
         if self._spare is None:
             self._spare = self._make_spare()
-        for _ in self._spare.steps(parts, cluster, evaluation):
-            pass
+        for _ in self._spare.steps(parts, work.delivery.cluster, work.evaluation):
+            if work.evaluation.weight >= MAX_WEIGHT:
+                asyncio.run_coroutine_threadsafe(self._commit_part(work), loop).result()
 
-    def _batch(self, source: str, delivery: Delivery, found: Evaluation, digest: bytes | None) -> Batch:
+    def _batch(self, work: _Work, digest: bytes | None) -> Batch:
+        source, delivery, found = work.source, work.delivery, work.evaluation
         malformed = len(found.malformed) + found.unkept
         if malformed:
             reason = found.malformed[0].reason
@@ -159,7 +193,7 @@ class Pipeline:
             if alert is not None:
                 # The same body sent again is the same alert, whenever it comes.
                 alert.event.audit_id = _digest(delivery.body).hex()
-                found.alerts += self._recorder.records(alert.event, [alert], delivery.cluster, found.rule_errors)
+                found.add(self._recorder.records(alert.event, [alert], delivery.cluster, found.rule_errors))
         position = delivery.position
         return Batch(
             source=source,
@@ -222,8 +256,9 @@ def _quickly_read(delivery: Delivery, decoder: UsualDecoder) -> Iterable[Decoded
     if len(body) >= LARGE:
         return None
     if delivery.lines:
-        return _read(delivery) if max(map(len, body.split(b"\n"))) < SMALL * 16 else None
-    return usual_list(body, decoder)
+        return _read(delivery) if max(map(len, body.split(b"\n"))) < LARGE_EVENT else None
+    found = usual_list(body, decoder)
+    return None if found is None or found.longest >= LARGE_EVENT else found
 
 
 def _read(delivery: Delivery) -> Iterable[Decoded]:

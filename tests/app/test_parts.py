@@ -18,12 +18,14 @@ from lanner.config.service import DEFAULT_REDACTION, Silence
 from lanner.decode import decode
 from lanner.diagnostics.source import SourceFile
 from lanner.engine.engine import Engine, Progress
+from lanner.engine.field_limit import FieldLimit
 from lanner.engine.loader import load_sources
 from lanner.priority import Priority
 from lanner.service import evaluation
 from lanner.service.accounts import Account, Accounts
 from lanner.service.evaluation import MAX_MALFORMED, Evaluation, Evaluator
 from lanner.service.internal import InternalAlerts
+from lanner.service.kept_event import KeptEvent
 from lanner.service.records import Recorder
 from lanner.service.redaction import Redactor
 from lanner.service.silence import SECOND, HeardAgain, SilenceWatch
@@ -50,8 +52,9 @@ def evaluator(minimum: Priority = Priority.DEBUG) -> tuple[Evaluator, Engine]:
     config = Config.default({"FALCO_HOSTNAME": "host"})
     engine = Engine(load_sources([SourceFile("rules.yaml", text)]).ruleset, config)
     form, redactor = AlertFormat.of(config), Redactor(DEFAULT_REDACTION)
-    internal = InternalAlerts(form, minimum)
-    recorder = Recorder(redactor, 1_000_000, form)
+    limit = FieldLimit(config.service.limits.field)
+    internal = InternalAlerts(form, minimum, limit)
+    recorder = Recorder(redactor, KeptEvent(1_000_000, limit), limit, form)
     return Evaluator(engine, form, internal, recorder, redactor), engine
 
 

@@ -12,12 +12,14 @@ from lanner.decode import decode
 from lanner.diagnostics.codes import Code
 from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import SourceFile, Text
+from lanner.engine.field_limit import FieldLimit
 from lanner.engine.output_format import OutputFormat, append_to_output, compile_output
 from lanner.engine.rendering import generate
 from lanner.event import MISSING, AuditEvent
 from lanner.fields.catalog import Argument, BoundField
 from lanner.fields.k8s_catalog import k8s_audit_catalog
 
+LIMIT = FieldLimit(16384)
 CATALOG = k8s_audit_catalog({"team": "blue"}, hostname="here")
 
 EVENT: dict[str, Any] = {
@@ -41,7 +43,7 @@ def event(**changes: Any) -> AuditEvent:
 
 def compiled(template: str) -> OutputFormat:
     report = Report()
-    output = compile_output(Text.plain(template), CATALOG, report)
+    output = compile_output(Text.plain(template), CATALOG, report, LIMIT)
     assert output is not None, report.diagnostics
     return output
 
@@ -180,7 +182,7 @@ def test_an_output_is_not_written_into_the_code() -> None:
     hostile = "x'); import os # \n\" {e} \\ é"
     output = compiled(f"{hostile} %ka.verb %ka.verb %ka.uri.param[\"import 'os'\"]")
     assert output.render(event(verb="get")) == f"{hostile} get get <NA>"
-    source = generate(output._message, output._fields.items()).text
+    source = generate(output._message, output._fields.items(), LIMIT).text
     assert source.isascii()
     assert "import" not in source
     assert source.count("e.verb") == 1
@@ -214,7 +216,7 @@ def test_an_event_without_audit_id_shows_no_ka_fields() -> None:
 def test_errors_point_at_the_place(template: str, marked: str, help: str) -> None:
     """What cannot be compiled is one LOAD_ERR_COMPILE_OUTPUT at the very characters, with the way out."""
     report = Report()
-    assert compile_output(Text.plain(template), CATALOG, report) is None
+    assert compile_output(Text.plain(template), CATALOG, report, LIMIT) is None
     (problem,) = report.diagnostics
     assert problem.code is Code.ERR_COMPILE_OUTPUT
     assert help in problem.help
@@ -225,14 +227,14 @@ def test_errors_point_at_the_place(template: str, marked: str, help: str) -> Non
 def test_all_problems_of_an_output_are_reported() -> None:
     """Every problem of an output is told, one for each place."""
     report = Report()
-    assert compile_output(Text.plain("%nope.one 50%% %ka.verb %ka.vrb 100%"), CATALOG, report) is None
+    assert compile_output(Text.plain("%nope.one 50%% %ka.verb %ka.vrb 100%"), CATALOG, report, LIMIT) is None
     assert [problem.span and problem.span.start for problem in report.diagnostics] == [1, 12, 25, 35]
 
 
 def test_container_info_is_dropped() -> None:
     """`%container.info` of old rules renders to nothing, with a warning at its place."""
     report = Report()
-    output = compile_output(Text.plain("%ka.verb (%container.info)"), CATALOG, report)
+    output = compile_output(Text.plain("%ka.verb (%container.info)"), CATALOG, report, LIMIT)
     assert output is not None
     assert output.template == "%ka.verb ()"
     assert output.render(event()) == "create ()"
@@ -267,7 +269,7 @@ def test_append_output(tmp_path: Any) -> None:
     config = _append_output(tmp_path, APPENDING.replace("      - broken: 100%\n", ""))
     template, extra = append_to_output(Text.plain("%ka.verb"), "mine", "k8s_audit", ("net", "x"), config.append_output)
     assert template.value == "%ka.verb on %ka.target.resource"
-    output = compile_output(template, CATALOG, Report(), extra_fields=extra)
+    output = compile_output(template, CATALOG, Report(), LIMIT, extra_fields=extra)
     assert output is not None
     assert output.render(event()) == "create on pods"
     assert output.fields(event()) == {
@@ -291,7 +293,7 @@ def test_errors_in_appended_output_stand_in_the_configuration(tmp_path: Any) -> 
     config = _append_output(tmp_path, APPENDING)
     template, extra = append_to_output(Text.plain("x"), "mine", "k8s_audit", (), config.append_output)
     report = Report()
-    assert compile_output(template, CATALOG, report, extra_fields=extra) is None
+    assert compile_output(template, CATALOG, report, LIMIT, extra_fields=extra) is None
     (problem,) = report.diagnostics
     assert problem.span is not None
     assert problem.span.location[1:3] == (9, 20)
@@ -302,7 +304,7 @@ def test_position_within_a_folded_block() -> None:
     first = Text.plain("%ka.verb", "first.yaml")
     second = Text.whole(SourceFile("second.yaml", "and %ka.nme"))
     report = Report()
-    assert compile_output(first.joined(second), CATALOG, report) is None
+    assert compile_output(first.joined(second), CATALOG, report, LIMIT) is None
     span = report.diagnostics[0].span
     assert span is not None
     assert (span.location.file, span.location.column) == ("second.yaml", 6)

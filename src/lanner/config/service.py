@@ -112,6 +112,7 @@ class Limits:
     in_flight: int
     event: int
     kept_event: int
+    field: int
     header_timeout: float
     body_timeout: float
     idle_timeout: float
@@ -510,11 +511,11 @@ class _Reader:
 
     def _limits(self) -> Limits:
         names = {name: f"lanner.limits.{name}" for name in Limits.__slots__}
-        sizes = ("body", "in_flight", "event", "kept_event")
+        sizes = ("body", "in_flight", "event", "kept_event", "field")
         found: dict[str, Any] = {
             name: self._size(full) if name in sizes else self._duration(full) for name, full in names.items()
         }
-        for name in ("body", "header_timeout", "body_timeout", "idle_timeout", "retry_after", "stop"):
+        for name in ("body", "field", "header_timeout", "body_timeout", "idle_timeout", "retry_after", "stop"):
             if not found[name]:
                 self._error(f"the limit `{name}` is 0", self._span(names[name]), "nothing would be let through.")
         if found["in_flight"] < found["body"]:

@@ -215,6 +215,9 @@ _TABLE: tuple[Setting, ...] = (
     Setting("lanner.limits.in_flight", S, "64MiB", "bytes of bodies in work; beyond it a client is told to come again"),
     Setting("lanner.limits.event", S, "256KiB", "a larger event is evaluated and is itself an alert"),
     Setting("lanner.limits.kept_event", S, "1MiB", "a larger event is kept without its request and response bodies"),
+    Setting(
+        "lanner.limits.field", S, "16KiB", "a longer value is cut where it enters an alert; conditions see all of it"
+    ),
     Setting("lanner.limits.header_timeout", D, "10s", "time for the headers of a request"),
     Setting("lanner.limits.body_timeout", D, "30s", "time for its body"),
     Setting("lanner.limits.idle_timeout", D, "2m", "time that a connection may be idle"),

@@ -18,6 +18,7 @@ from lanner.diagnostics.codes import Code
 from lanner.diagnostics.diagnostic import Context, Diagnostic
 from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import SourceFile
+from lanner.engine.field_limit import FieldLimit
 from lanner.engine.output_format import OutputFormat, append_to_output, compile_output
 from lanner.engine.ruleset import CompiledRule, Ruleset
 from lanner.engine.selection import select
@@ -110,6 +111,7 @@ class _Loader:
         self._config = config
         self._catalog = k8s_audit_catalog(config.static_fields, config.hostname)
         self._builder = ir.Builder()
+        self._limit = FieldLimit(config.service.limits.field)
         self._files: list[_Loaded] = []
         self._book = RuleBook.empty()
         self._compiled: list[_Compiled] = []
@@ -175,6 +177,7 @@ class _Loader:
             template,
             self._catalog,
             report,
+            self._limit,
             (
                 Context("rule", rule.name, rule.span),
                 Context("output", "", rule.output.span(0, len(rule.output.value))),

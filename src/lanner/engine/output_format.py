@@ -32,6 +32,7 @@ from lanner.diagnostics.codes import Code
 from lanner.diagnostics.diagnostic import Context
 from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import Span, Text
+from lanner.engine.field_limit import FieldLimit
 from lanner.engine.rendering import Reading, generate, to_text
 from lanner.event import MISSING, AuditEvent, kept
 from lanner.fields.catalog import BoundField, Catalog, FieldError, FieldErrorKind
@@ -55,11 +56,12 @@ class ExtraField:
 
 @dataclass(frozen=True, eq=False)
 class OutputFormat:
-    """A compiled output. `template` is the text it was made from, `asks` the fields it is made of; the rest is for this
-    module."""
+    """A compiled output. `template` is the text it was made from, `asks` the fields it is made of, `limit` bounds each
+    value; the rest is for this module."""
 
     template: str
     asks: frozenset[BoundField]
+    limit: FieldLimit
     _message: tuple[str | Reading, ...] = field(repr=False)
     _fields: Mapping[str, Reading] = field(repr=False)
 
@@ -72,7 +74,7 @@ class OutputFormat:
         first asked for: most rules never raise an alert.
         """
         render: Callable[[AuditEvent], tuple[str, dict[str, FieldOutput]]]
-        render = define(generate(self._message, sorted(self._fields.items(), key=itemgetter(0))), "render")
+        render = define(generate(self._message, sorted(self._fields.items(), key=itemgetter(0)), self.limit), "render")
         return render
 
     def render(self, event: AuditEvent) -> str:
@@ -112,6 +114,7 @@ def compile_output(
     template: Text,
     catalog: Catalog,
     report: Report,
+    limit: FieldLimit,
     context: tuple[Context, ...] = (),
     extra_fields: Sequence[ExtraField] = (),
     skip_if_unknown: bool = False,
@@ -148,12 +151,12 @@ def compile_output(
         if extra.raw:
             fields[extra.name] = dict(extra_named).get(extra.name, _missing)
         else:
-            fields[extra.name] = OutputFormat(extra.format.value, frozenset(asked), extra_message, {}).render
+            fields[extra.name] = OutputFormat(extra.format.value, frozenset(asked), limit, extra_message, {}).render
     for error in errors[:MAX_ERRORS]:
         report.add(Code.ERR_COMPILE_OUTPUT, error.message, error.span, error.help, context)
     if errors:
         return None
-    return OutputFormat(text, frozenset(asked), message, fields)
+    return OutputFormat(text, frozenset(asked), limit, message, fields)
 
 
 def append_to_output(

@@ -2,14 +2,18 @@
 
 `render(e)` gives the message and the members of `output_fields`, and reads each value once. Texts, names and getters go
 in as globals, never as text: outputs of one shape have the same source.
+
+No value is longer than the limit says. What is read out of a body is kept with the event, in its bounded form: several
+alerts on one event often show the same, and to read it may take much longer than to write it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from lanner.compiler.codegen import RESPONSE_CODE, Source
+from lanner.engine.field_limit import FieldLimit
 from lanner.event import MISSING, AuditEvent
 from lanner.fields.catalog import BoundField
 from lanner.fields.paths import Attribute, cut
@@ -20,11 +24,23 @@ Reading: TypeAlias = BoundField | Callable[[AuditEvent], object]
 """What a value is read by: a field, or any function."""
 
 
-def generate(message: Sequence[str | Reading], fields: Iterable[tuple[str, Reading]]) -> Source:
+def generate(message: Sequence[str | Reading], fields: Iterable[tuple[str, Reading]], limit: FieldLimit) -> Source:
     """The source for a message, of texts and of values, and for fields by their names, in the order given."""
-    namespace: dict[str, object] = {"M": MISSING, "N": NOT_AVAILABLE, "cut": cut, "text": to_text}
+    namespace: dict[str, object] = {
+        "M": MISSING,
+        "N": NOT_AVAILABLE,
+        "cut": cut,
+        "text": to_text,
+        "free": limit.free_characters,
+        "bounded": limit.value,
+        "bounded_text": limit.text,
+    }
     values: dict[Reading, str] = {}
-    lines = ["def render(e):", "    known = e.audit_id is not M"]
+    lines = [
+        "def render(e):",
+        "    known = e.audit_id is not M",
+        "    seen = e.__dict__.setdefault('output_values', {})",
+    ]
 
     def constant(prefix: str, thing: object) -> str:
         name = f"{prefix}{len(namespace)}"
@@ -35,16 +51,22 @@ def generate(message: Sequence[str | Reading], fields: Iterable[tuple[str, Readi
         name = values.get(reading)
         if name is None:
             name = values[reading] = f"v{len(values)}"
-            if path := _text_at(reading):
-                read = f"e.{'.'.join(path)}"
-            else:
-                read = f"{constant('get', reading.getter if isinstance(reading, BoundField) else reading)}(e)"
-            if isinstance(reading, BoundField) and reading.definition.needs_audit_id:
-                read += " if known else M"
-            lines.append(f"    {name} = {read}")
-            if path:
-                lines.append(f'    if {name} and "\\0" in {name}: {name} = cut({name})')
+            lines.extend(f"    {line}" for line in reads(name, reading))
         return name
+
+    def reads(name: str, reading: Reading) -> Iterator[str]:
+        needs_audit_id = isinstance(reading, BoundField) and reading.definition.needs_audit_id
+        if path := _text_at(reading):
+            yield f"{name} = e.{'.'.join(path)}{' if known else M' * needs_audit_id}"
+            yield f"if {name}:"
+            yield f'    if "\\0" in {name}: {name} = cut({name})'
+            yield f"    if len({name}) > free: {name} = bounded_text({name})"
+        elif isinstance(reading, BoundField):
+            key, get = constant("f", reading), constant("get", reading.getter)
+            yield f"{name} = seen.get({key}){' if known else M' * needs_audit_id}"
+            yield f"if {name} is None: {name} = seen[{key}] = bounded({get}(e))"
+        else:
+            yield f"{name} = bounded({constant('get', reading)}(e))"
 
     def piece(part: str | Reading) -> str:
         if isinstance(part, str):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from time import perf_counter
 
 from lanner.alert import Alert, AlertFormat
 from lanner.compiler.evaluate import holds
@@ -18,10 +19,17 @@ from lanner.rfc3339 import FIRST, since_1970
 from lanner.service.internal import InternalAlerts
 from lanner.service.records import RECORDED, Recorder
 from lanner.service.redaction import Redactor
-from lanner.store.records import AlertRecord, MalformedRecord
+from lanner.store.records import AlertRecord, MalformedRecord, weight
 
-STEP = 50
-"""Events between two turns of the event loop: well below a millisecond of usual events."""
+STEP_SECONDS = 0.005
+"""How long evaluation goes on until others get their turn; one event may take longer."""
+
+CLOCK_EVENTS = 10
+CLOCK_BYTES = 16 * 1024
+"""The clock is read after so many events, and after each event of so many bytes. To read it is not free."""
+
+MAX_WEIGHT = 8 * 1024 * 1024
+"""Bytes of alerts that may wait for the end of their delivery. Heavier ones are committed while it is evaluated."""
 
 MAX_MALFORMED = 20
 """Malformed pieces that are kept of one delivery."""
@@ -34,7 +42,8 @@ TRUNCATED = "audit.k8s.io/truncated"
 
 @dataclass(slots=True)
 class Evaluation:
-    """What a delivery came to. `event_limit`: the size from which an event is oversize."""
+    """What a delivery came to. `event_limit`: the size from which an event is oversize. `weight`: about how many bytes
+    of memory the alerts take."""
 
     event_limit: int
     evaluated: int = 0
@@ -43,10 +52,23 @@ class Evaluation:
     truncated: int = 0
     last_event_ns: int = 0
     alerts: list[AlertRecord] = field(default_factory=list)
+    weight: int = 0
     malformed: list[MalformedRecord] = field(default_factory=list)
     unkept: int = 0
     rule_matches: Counter[str] = field(default_factory=Counter)
     rule_errors: Counter[str] = field(default_factory=Counter)
+
+    def add(self, records: list[AlertRecord]) -> None:
+        """Add the alerts on one event."""
+        self.alerts += records
+        self.weight += weight(records)
+
+    def take_alerts(self) -> tuple[AlertRecord, ...]:
+        """The alerts so far, which go into a batch of their own."""
+        taken = tuple(self.alerts)
+        self.alerts.clear()
+        self.weight = 0
+        return taken
 
 
 class Evaluator:
@@ -70,9 +92,11 @@ class Evaluator:
         """Reads of events what rules ask for, and what this looks at itself."""
 
     def steps(self, texts: Iterable[Decoded], cluster: str, evaluation: Evaluation) -> Iterator[None]:
-        """Fill in the evaluation of what texts hold. Yields between pieces of work; done when it ends."""
+        """Fill in the evaluation of what texts hold. Yields between pieces of work: at least every STEP_SECONDS, and as
+        soon as the alerts weigh MAX_WEIGHT. Done when it ends."""
         count = 0
         latest = FIRST
+        turn_ends = perf_counter() + STEP_SECONDS
         evaluate = self._engine.evaluate
         for decoded in texts:
             for piece in decoded.malformed:
@@ -81,9 +105,12 @@ class Evaluator:
             for event in decoded.events:
                 try:
                     alerts = evaluate(event)
+                except MemoryError:
+                    raise
                 except Exception:
                     alerts = self._one_by_one(event, evaluation)
-                oversize = event.size > evaluation.event_limit
+                size = event.size
+                oversize = size > evaluation.event_limit
                 truncated = event.annotations and event.annotations.get(TRUNCATED) == "true"
                 if alerts or oversize or truncated:
                     own = self._remarked(event, oversize, bool(truncated), evaluation)
@@ -92,8 +119,11 @@ class Evaluator:
                 if time > latest:
                     latest = time
                 count += 1
-                if count % STEP == 0:
+                if evaluation.weight >= MAX_WEIGHT or (
+                    (size >= CLOCK_BYTES or count % CLOCK_EVENTS == 0) and perf_counter() >= turn_ends
+                ):
                     yield
+                    turn_ends = perf_counter() + STEP_SECONDS
             evaluation.evaluated += len(decoded.events)
         evaluation.last_event_ns = max(evaluation.last_event_ns, since_1970(latest))
 
@@ -129,7 +159,7 @@ class Evaluator:
         for alert in alerts:
             evaluation.rule_matches[alert.rule] += 1
         raised = [*alerts, *(alert for alert in own if alert is not None)]
-        evaluation.alerts += self._recorder.records(event, raised, cluster, evaluation.rule_errors)
+        evaluation.add(self._recorder.records(event, raised, cluster, evaluation.rule_errors))
 
     def _one_by_one(self, event: AuditEvent, evaluation: Evaluation) -> list[Alert]:
         """The alerts of an event that some rule cannot be evaluated on: every rule alone, so that only that one is
@@ -143,6 +173,8 @@ class Evaluator:
             try:
                 if holds(rule.predicate, event):
                     found.append(Alert(rule, event, self._format))
+            except MemoryError:
+                raise
             except Exception:
                 evaluation.rule_errors[rule.name] += 1
         return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lanner.alert import Alert, AlertFormat, FieldOutput
+from lanner.engine.field_limit import FieldLimit
 from lanner.event import AuditEvent
 from lanner.fields.times import rfc_3339
 from lanner.priority import Priority
@@ -32,15 +33,17 @@ PRIORITIES: Mapping[str, Priority] = {
 
 
 class InternalAlerts:
-    """Makes internal alerts; None in the place of one that is less severe than asked for."""
+    """Makes internal alerts; None in the place of one that is less severe than asked for. `limit` bounds the texts of
+    events in them."""
 
-    def __init__(self, format: AlertFormat, minimum: Priority) -> None:
+    def __init__(self, format: AlertFormat, minimum: Priority, limit: FieldLimit) -> None:
         self._format = format
         self._minimum = minimum
+        self._limit = limit
 
     def oversize(self, event: AuditEvent, limit: int) -> Alert | None:
         """An event larger than the limit, which rules see all the same: padding must not hide anything."""
-        size = len(event.raw)
+        size = event.size
         return self._on_event(
             OVERSIZE, event, f"audit event of {size:,} bytes, over the limit of {limit:,}", {"lanner.size": size}
         )
@@ -92,14 +95,15 @@ class InternalAlerts:
 
     def _on_event(self, name: str, event: AuditEvent, what: str, values: Mapping[str, FieldOutput]) -> Alert | None:
         ref = event.object_ref
-        fields: dict[str, FieldOutput] = {
-            "ka.auditid": text(event.audit_id),
-            "ka.user.name": text(event.user.username),
-            "ka.verb": text(event.verb),
-            "ka.target.resource": text(ref.resource),
-            "ka.target.namespace": text(ref.namespace),
-            "ka.target.name": text(ref.name),
+        shown = {
+            "ka.auditid": event.audit_id,
+            "ka.user.name": event.user.username,
+            "ka.verb": event.verb,
+            "ka.target.resource": ref.resource,
+            "ka.target.namespace": ref.namespace,
+            "ka.target.name": ref.name,
         }
+        fields: dict[str, FieldOutput] = {key: self._limit.text(text(value)) for key, value in shown.items()}
         listed = " ".join(f"{key.rpartition('ka.')[2]}={value}" for key, value in fields.items() if value)
         return self._alert(name, event, f"{what} ({listed})", {**fields, **values})
 

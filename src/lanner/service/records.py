@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from lanner.alert import Alert, AlertFormat, FieldOutput, to_json
+from lanner.engine.field_limit import FieldLimit
 from lanner.event import MISSING, AuditEvent, MaybeText, Path
 from lanner.fields.times import rfc_3339
 from lanner.priority import Priority
-from lanner.service.redaction import Redactor, without_bodies
+from lanner.service.kept_event import KeptEvent
+from lanner.service.redaction import Redactor
 from lanner.store.records import AlertRecord, EventIdentity
 
 INTERNAL = "internal"
@@ -60,12 +62,13 @@ class StandIn:
 
 
 class Recorder:
-    """Makes records. `kept_event`: larger events are kept without their bodies."""
+    """Makes records. `kept_event` cuts large events, `limit` bounds the texts of columns."""
 
-    def __init__(self, redactor: Redactor, kept_event: int, format: AlertFormat) -> None:
+    def __init__(self, redactor: Redactor, kept_event: KeptEvent, limit: FieldLimit, format: AlertFormat) -> None:
         self._redactor = redactor
         self._format = format
         self._kept_event = kept_event
+        self._limit = limit
 
     def records(
         self, event: AuditEvent, alerts: Iterable[Alert], cluster: str, errors: Counter[str]
@@ -75,9 +78,7 @@ class Recorder:
         An output that fails to render is counted in `errors` by rule.
         """
         redacted = self._redactor.event(event)
-        kept = redacted.raw
-        if len(kept) > self._kept_event:
-            kept = without_bodies(kept)[: self._kept_event]
+        kept = self._kept_event.text(redacted.raw)
         identity = EventIdentity(
             cluster,
             event.audit_id or _digest(event.raw),
@@ -103,11 +104,14 @@ class Recorder:
     ) -> AlertRecord:
         try:
             output, document = alert.to_text(), alert.document(identifier, cluster)
+        except MemoryError:
+            raise
         except Exception:
             errors[alert.rule] += 1
             alert = Alert(_unrendered(alert), event, self._format)
             output, document = alert.to_text(), alert.document(identifier, cluster)
         ref = event.object_ref
+        column = self._column
         return AlertRecord(
             id=identifier,
             cluster=cluster,
@@ -116,18 +120,22 @@ class Recorder:
             priority=alert.priority,
             tags=alert.tags,
             time_ns=alert.time,
-            audit_id=text(event.audit_id),
-            stage=text(event.stage),
-            namespace=text(ref.namespace),
-            user=text(event.user.username),
-            resource=text(ref.resource),
-            name=text(ref.name),
-            verb=text(event.verb),
+            audit_id=column(event.audit_id),
+            stage=column(event.stage),
+            namespace=column(ref.namespace),
+            user=column(event.user.username),
+            resource=column(ref.resource),
+            name=column(ref.name),
+            verb=column(event.verb),
             output=output,
             document=to_json(document),
             event=kept,
             event_id=event_id,
         )
+
+    def _column(self, value: MaybeText) -> str:
+        """The text of an attribute within the limit; empty for a missing one."""
+        return "" if value is MISSING else self._limit.text(value)
 
 
 def _unrendered(alert: Alert) -> StandIn:

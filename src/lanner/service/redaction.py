@@ -24,7 +24,6 @@ MAX_STEPS = 64
 Steps: TypeAlias = "tuple[str, ...]"
 
 _encode = msgspec.json.Encoder().encode
-_BODIES = ("requestObject", "responseObject")
 
 
 class Redactor:
@@ -63,13 +62,6 @@ def redact(raw: bytes, pointers: Iterable[Steps]) -> bytes:
         except JSONError:
             return raw
     return raw
-
-
-def without_bodies(raw: bytes) -> bytes:
-    """An event without its request and response objects, for events too large to keep."""
-    found = members(raw) or {}
-    left_out = _encode(f"[left out: the event has {len(raw):,} bytes]")
-    return _joined(found, {key: left_out for key in _BODIES if key in found})
 
 
 def _steps(pointer: str) -> Steps:

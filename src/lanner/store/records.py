@@ -5,7 +5,7 @@ Times are nanoseconds since 1970. The store keeps 64 bits: later times than the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import blake2b
@@ -93,11 +93,19 @@ class Batch:
     @property
     def weight(self) -> int:
         """About how many bytes of memory it holds on to."""
-        return (
-            sum(len(alert.document) + len(alert.output) + len(alert.event) + 1024 for alert in self.alerts)
-            + sum(len(record.raw) for record in self.malformed)
-            + 1024
-        )
+        return weight(self.alerts) + sum(len(record.raw) for record in self.malformed) + 1024
+
+
+def weight(alerts: Iterable[AlertRecord]) -> int:
+    """About how many bytes of memory alerts hold on to. Those on one event, one after the other, share its text."""
+    total = 0
+    event = None
+    for alert in alerts:
+        total += len(alert.document) + len(alert.output) + 1024
+        if alert.event is not event:
+            event = alert.event
+            total += len(event)
+    return total
 
 
 class Outcome(Enum):

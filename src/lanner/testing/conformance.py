@@ -42,6 +42,7 @@ from lanner.diagnostics.diagnostic import Diagnostic
 from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import SourceFile, Text
 from lanner.engine.engine import Engine
+from lanner.engine.field_limit import FieldLimit
 from lanner.engine.loader import FileResult, LoadResult, load_sources
 from lanner.engine.output_format import compile_output
 from lanner.engine.ruleset import CompiledRule
@@ -195,14 +196,17 @@ def check_rules_load(case: Case, events: Events) -> Problems:
 def check_field_values(case: Case, events: Events) -> Problems:
     """Field + event -> value. Numbers are compared as the text that outputs print."""
     want = wanted(case, "value")
-    ruleset = _load([_rule(EVERY_EVENT)], Config.default()).ruleset
+    config = Config.default()
+    ruleset = _load([_rule(EVERY_EVENT)], config).ruleset
     bound = ruleset.catalog.bind(*_field(want["field"]))
     event = _event(events, want["event"])
     Engine(ruleset).evaluate(event)  # counts the event, since the rule asks for the count
     value = bound.value(event)
     got: object = None if value is MISSING else value
     if isinstance(got, (int, bool)):
-        template = compile_output(Text.plain(f"%{bound.text}"), ruleset.catalog, Report())
+        template = compile_output(
+            Text.plain(f"%{bound.text}"), ruleset.catalog, Report(), FieldLimit(config.service.limits.field)
+        )
         assert template is not None
         got = template.render(event)
     return _differ("value", want["value"], got)
