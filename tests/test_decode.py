@@ -195,19 +195,33 @@ def test_parts_are_the_whole(form: str) -> None:
     assert [decode(A.encode())] == list(decode_parts(A.encode()))
 
 
-def test_events_with_very_many_items(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of groups, addresses and annotations so many are read; everything else is as ever."""
-    monkeypatch.setattr(decode_module, "MAX_ITEMS", 100)
+@pytest.mark.parametrize("odd", ["", ',"verb":"\\ud800"'])
+def test_events_with_very_many_items(monkeypatch: pytest.MonkeyPatch, odd: str) -> None:
+    """Of each list the first items are read; everything else is as ever, and the event knows its full size."""
+    monkeypatch.setattr(decode_module, "MAX_EVENT_ITEMS", 100)
+    monkeypatch.setattr(decode_module, "UNCOUNTED_BYTES", 100)
     monkeypatch.setattr(decode_module, "_LARGE", 100)
     numbers = ",".join(f'"{number}"' for number in range(150))
-    pairs = ",".join(f'"{number}":"x"' for number in range(150))
-    more = f',"user":{{"username":"u","groups":[{numbers}]}},"sourceIPs":[{numbers}],"annotations":{{{pairs}}}'
-    big = event("big", more)
+    pods = ",".join(['{"image":"x"}'] * 150)
+    more = f',"user":{{"username":"u","groups":[{numbers}]}},"requestObject":{{"hostPID":true,"containers":[{pods}]}}'
+    big = event("big", more + odd)
     for body in (big, f"[{A},{big}]", f"{LIST}[{A},{big}]}}", f"\n{big}"):
         found = decode(body.encode()).events[-1]
-        assert (found.audit_id, found.user.username, found.raw.decode()) == ("big", "u", big)
-        assert found.user.groups == found.source_ips == [str(number) for number in range(100)]
-        assert found.annotations == {str(number): "x" for number in range(100)}
+        assert (found.audit_id, found.user.username, found.full_size) == ("big", "u", len(big))
+        assert 10 < len(found.user.groups or ()) < 100
+        assert found.user.groups == [str(number) for number in range(len(found.user.groups or ()))]
+        assert found.raw.count(b",") <= 100
+        assert b'"hostPID":true' in found.raw
+        assert found.raw.count(b'{"image":"x"}') > 10
+
+
+def test_events_of_few_items_are_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However large they are."""
+    monkeypatch.setattr(decode_module, "MAX_EVENT_ITEMS", 20)
+    monkeypatch.setattr(decode_module, "UNCOUNTED_BYTES", 100)
+    big = event("big", f',"requestURI":"{"x" * 1000}"')
+    [found] = decode(big.encode()).events
+    assert (found.raw, found.full_size) == (big.encode(), 0)
 
 
 @pytest.mark.parametrize("odd", ["", "5", "{}", event("odd", time='"yesterday"'), event("o", ',"verb":5')])

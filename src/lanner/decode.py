@@ -9,7 +9,8 @@ invalid UTF-8) is put together level by level through jsontext/access.py, to the
 it what it would see of JSON values anywhere: a scalar as its text, null as `null`, objects and arrays as compact JSON.
 
 Whoever may post may send millions of tiny pieces. A body is therefore read from its beginning to its end, without
-holding more than a part of what it is made of: `decode_parts` hands out part after part.
+holding more than a part of what it is made of: `decode_parts` hands out part after part. A single event with more items
+than any that an API server could accept is read in part (jsontext/thinning.py).
 """
 
 from __future__ import annotations
@@ -44,13 +45,13 @@ from lanner.jsontext.scanner import (
     expect_end,
     first_element,
     next_element,
-    scan_elements,
     scan_members,
     skip_blanks,
     skip_flat_elements,
     skip_value,
     validate,
 )
+from lanner.jsontext.thinning import thinned
 from lanner.rfc3339 import is_time
 
 MAX_ARRAYS = 16
@@ -61,8 +62,14 @@ MAX_KEPT = 1_000
 keep a piece of two bytes costs a hundred times that."""
 
 MAX_ITEMS = 1_000_000
-"""Groups, addresses or annotations that are read of one event; and items of a list that are read at once. Texts below
-4 MB are not counted: they have two million at most."""
+"""Items of a list that are read at once. Texts below 4 MB are not counted: they have two million at most."""
+
+MAX_EVENT_ITEMS = 100_000
+"""Items that are read of an event of UNCOUNTED_BYTES and more."""
+
+UNCOUNTED_BYTES = 4 * 1024 * 1024
+"""Bytes up to which all items of an event are read. API servers take requests of 3 MiB at most, and what they store of
+them is half of that by default."""
 
 PART = 1_000
 """Events of a part of a body: an event takes up to 20 times its bytes."""
@@ -151,7 +158,7 @@ def usual_decoder(paths: frozenset[Path] | None = None, *, alone: bool = False) 
     read: Callable[[bytes | Raw], Any] = msgspec.json.Decoder(event_type(paths, alone=alone)).decode
 
     def usual(text: bytes | Raw) -> AuditEvent | None:
-        if alone and len(text) >= 4 * MAX_ITEMS and not _has_few_items(bytes(text)):
+        if alone and _is_dense(text):
             return None
         try:
             event = read(text)
@@ -179,7 +186,7 @@ def _usual(text: bytes | Raw) -> AuditEvent | None:
 
 def _usual_event(text: bytes | Raw) -> AuditEvent | None:
     """The event with all its attributes, if the text says that it is one."""
-    event = _usual(text) if _has_few_items(bytes(text)) else None
+    event = None if _is_dense(text) else _usual(text)
     return event if event is not None and event.kind == "Event" else None
 
 
@@ -270,11 +277,9 @@ def _has_few_items(text: bytes) -> bool:
     return len(text) < 4 * MAX_ITEMS or text.count(b",") < MAX_ITEMS
 
 
-def _decode_typed(text: bytes) -> AuditEvent:
-    """Raises what is in REFUSED for events that must be read in another way."""
-    if not _has_few_items(text):
-        raise msgspec.DecodeError("too many items")
-    return _decode_event(text)
+def _is_dense(text: bytes | Raw) -> bool:
+    """Whether an event has so many items that only the first of them are read."""
+    return len(text) >= UNCOUNTED_BYTES and bytes(text).count(b",") > MAX_EVENT_ITEMS
 
 
 def _item_sizes(body: bytes) -> Iterable[int]:
@@ -385,13 +390,14 @@ class _Reader:
             if b"EventList" not in text[start : start + 64]:
                 end = skip_value(text, start) if size is None else start + size
                 piece = text[start:end]
-                event = _decode_typed(piece)
-                if event.kind == "Event":
-                    self._add_event(event, piece, place, number)
-                    return end
-                if event.kind != "EventList":
-                    self._add_malformed(piece, place, number, _of_another_kind(event.kind))
-                    return end
+                if not _is_dense(piece):
+                    event = _decode_event(piece)
+                    if event.kind == "Event":
+                        self._add_event(event, piece, place, number)
+                        return end
+                    if event.kind != "EventList":
+                        self._add_malformed(piece, place, number, _of_another_kind(event.kind))
+                        return end
             elif number is None and _has_few_items(text):
                 envelope = _decode_envelope(text)
                 if envelope.kind == "EventList":
@@ -411,7 +417,7 @@ class _Reader:
         else:
             piece = text[start : outline.end]
             if kind == "Event":
-                self._add_event(_build_event(outline.values()), piece, place, number)
+                self._add_item(piece, place, number)
             elif kind != "EventList":
                 self._add_malformed(piece, place, number, _of_another_kind(kind))
             elif items is not None and text[slice(*items)] != b"null":
@@ -420,25 +426,32 @@ class _Reader:
                 self._add_malformed(piece, place, number, reason)
         return outline.end
 
-    def items(self, items: Sequence[JSONText], first: int = 0) -> Iterator[Decoded]:
+    def items(self, items: Sequence[bytes | Raw], first: int = 0) -> Iterator[Decoded]:
         """The items of an EventList that is the body, from number `first` on. The last part may be waiting still."""
         for number in range(first, len(items)):
-            self._add_item(bytes(items[number]), "", number)
+            self._add_item(items[number], "", number)
             if len(self._part.events) >= PART:
                 yield self.take_part()
 
-    def _add_item(self, text: bytes, place: str, number: int) -> None:
-        """Add an item, which is JSON, of an EventList."""
-        if text[:1] != b"{":
-            self._add_malformed(text, place, number, _not_an_object(text))
+    def _add_item(self, text: bytes | Raw, place: str, number: int | None) -> None:
+        """Add what has to be an event: an item, which is JSON, of an EventList; or an object of the kind Event."""
+        if not is_object(text):
+            piece = bytes(text)
+            self._add_malformed(piece, place, number, _not_an_object(piece))
             return
+        size = len(text)
+        dense = _is_dense(text)
+        if dense:
+            text = thinned(bytes(text), MAX_EVENT_ITEMS)
         try:
-            event = _decode_typed(text)
+            event = _decode_event(text)
         except REFUSED:
-            event = _build_event(_Outline(text, 0).values())
+            event = _build_event(_Outline(bytes(text), 0).values())
+        if dense:
+            event.full_size = size
         self._add_event(event, text, place, number)
 
-    def _add_event(self, event: AuditEvent, text: bytes, place: str, number: int | None) -> None:
+    def _add_event(self, event: AuditEvent, text: bytes | Raw, place: str, number: int | None) -> None:
         """Add an event if it has a time."""
         time = event.stage_timestamp
         name = "stageTimestamp"
@@ -450,7 +463,7 @@ class _Reader:
             self._part.events.append(event)
             return
         reason = f"no `{name}`" if time is MISSING else f"a `{name}` that is not a time: `{time[:64]}`"
-        self._add_malformed(text, place, number, f"the event has {reason}")
+        self._add_malformed(bytes(text), place, number, f"the event has {reason}")
 
     def _add_malformed(self, text: bytes, place: str, number: int | None, reason: str) -> None:
         """Keep the piece, or count it."""
@@ -593,9 +606,7 @@ def _texts(found: Mapping[str, JSONText], key: str) -> list[str] | Missing:
     value = found.get(key)
     if value is None or not is_array(value):
         return MISSING
-    text = bytes(value)
-    items = elements(text) if _has_few_items(text) else _first_elements(text)
-    return [as_text(item) for item in items or ()]
+    return [as_text(item) for item in elements(value) or ()]
 
 
 def _raw(found: Mapping[str, JSONText], key: str) -> Raw | Missing:
@@ -642,16 +653,4 @@ def _annotations(found: Mapping[str, JSONText]) -> dict[str, str] | Missing:
     value = found.get("annotations")
     if value is None or not is_object(value):
         return MISSING
-    text = bytes(value)
-    annotations = (members(text) or {}).items() if _has_few_items(text) else _first_members(text)
-    return {key: as_text(value) for key, value in annotations}
-
-
-def _first_elements(text: bytes) -> Iterator[bytes]:
-    """As many elements as are read of an array, which is JSON without blanks around it."""
-    return (text[begin:end] for begin, end in islice(scan_elements(text, 0), MAX_ITEMS))
-
-
-def _first_members(text: bytes) -> Iterator[tuple[str, bytes]]:
-    """As many members as are read of an object, which is JSON without blanks around it."""
-    return ((string_text(key), text[begin:end]) for key, begin, end in islice(scan_members(text, 0), MAX_ITEMS))
+    return {key: as_text(annotation) for key, annotation in (members(value) or {}).items()}

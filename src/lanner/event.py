@@ -77,6 +77,8 @@ class Surroundings:
 
     number: int
     start_ns: int
+    full_size: int = 0
+    """Bytes of the event as it came, if it has so many items that only the first are read; else 0."""
     place: bytes | Raw = b""
     """The JSON text of the event where it stands, maybe with blanks around it: a copy costs more than most rules. None
     for an event that was made by hand."""

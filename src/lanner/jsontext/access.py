@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TypeAlias
 
 import msgspec
@@ -29,6 +30,7 @@ REFUSED = (DecodeError, UnicodeDecodeError, RecursionError)
 _BLANKS = b" \t\r\n"
 _BLANK_CHARACTERS = _BLANKS.decode()
 _LAST_BLANK = max(_BLANKS)
+_LARGE_BYTES = 1024 * 1024  # of a string, from which on it matters how often it is copied
 _CONTAINERS = b"{["
 _OPENINGS = ("{", "[")
 _OBJECT, _ARRAY, _STRING = b'{["'
@@ -120,6 +122,9 @@ def as_text(text: JSONText) -> str:
 
     Not cut at a NUL character. A text that is not JSON comes back as it is; none that these functions hand out is.
     """
+    if len(text) >= _LARGE_BYTES and is_string(text):
+        with suppress(JSONError):
+            return string_text(text)
     shown = str(text, "utf-8", "replace").strip(_BLANK_CHARACTERS)
     opening = shown[:1]
     try:

@@ -110,7 +110,7 @@ class Evaluator:
                 except Exception:
                     alerts = self._one_by_one(event, evaluation)
                 size = event.size
-                oversize = size > evaluation.event_limit
+                oversize = size > evaluation.event_limit or (size >= CLOCK_BYTES and event.full_size > 0)
                 truncated = event.annotations and event.annotations.get(TRUNCATED) == "true"
                 if alerts or oversize or truncated:
                     own = self._remarked(event, oversize, bool(truncated), evaluation)

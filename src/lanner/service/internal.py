@@ -43,9 +43,13 @@ class InternalAlerts:
 
     def oversize(self, event: AuditEvent, limit: int) -> Alert | None:
         """An event larger than the limit, which rules see all the same: padding must not hide anything."""
-        size = event.size
+        size = event.full_size or event.size
+        part = ", with so many items that only the first were evaluated" if event.full_size else ""
         return self._on_event(
-            OVERSIZE, event, f"audit event of {size:,} bytes, over the limit of {limit:,}", {"lanner.size": size}
+            OVERSIZE,
+            event,
+            f"audit event of {size:,} bytes, over the limit of {limit:,}{part}",
+            {"lanner.size": size, "lanner.partly_evaluated": bool(part)},
         )
 
     def truncated(self, event: AuditEvent) -> Alert | None:
