@@ -7,28 +7,54 @@ WEBHOOK ?=
 
 BIN := .venv/bin
 STAMP := .venv/.installed
+LATEST := .venv-latest/bin
+PINS := constraints.txt
+PIP_INSTALL := -m pip install -qq --disable-pip-version-check --root-user-action ignore
+COMMA := ,
+needs = $(PYTHON) -c 'import sys; sys.exit(not (sys.version_info[:2] $(1)) and "$(2)")'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real check format bench docs conformance torture postgresql kube
+.PHONY: help setup latest lock demo test test-latest test-real test-pythons check format bench docs conformance \
+	torture postgresql kube
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-setup: $(STAMP)  ## create .venv with the project and its tools in it
+setup: $(STAMP)  ## create .venv with the project and its tools in it, in the versions of constraints.txt
 
-$(STAMP): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+$(STAMP): pyproject.toml $(PINS)
+	@$(call needs,>= (3$(COMMA) 11),Python 3.11 or newer is needed: make PYTHON=python3.11)
 	@echo "setting up .venv (once)" >&2
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --root-user-action ignore --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --root-user-action ignore --editable . --group dev
+	@$(BIN)/python $(PIP_INSTALL) --constraint $(PINS) pip
+	@$(BIN)/python $(PIP_INSTALL) --constraint $(PINS) --build-constraint $(PINS) --editable . --group dev
 	@touch $@
+
+latest:
+	@$(call needs,>= (3$(COMMA) 11),Python 3.11 or newer is needed: make PYTHON=python3.11)
+	@echo "setting up .venv-latest with the newest versions" >&2
+	@$(PYTHON) -m venv --clear .venv-latest
+	@$(LATEST)/python $(PIP_INSTALL) --upgrade pip
+	@$(LATEST)/python $(PIP_INSTALL) --editable . --group dev
+
+lock:  ## write constraints.txt again, with the newest versions
+	@$(call needs,== (3$(COMMA) 11),the oldest Python has to choose: make lock PYTHON=python3.11)
+	@$(MAKE) --no-print-directory latest
+	@echo "# Every library and tool of the development environment, for all supported Pythons; \`make lock\` writes it." >.venv-latest/pins
+	@$(LATEST)/python -m pip freeze --all --exclude-editable --exclude setuptools >>.venv-latest/pins
+	@cp .venv-latest/pins $(PINS)
 
 demo: $(STAMP)  ## start the service, post a recorded attack to its webhook, show what it found
 	$(BIN)/python examples/demo.py
 
 test: $(STAMP)  ## run the tests that need nothing else
-	$(BIN)/python -m pytest -n auto -m "not postgres and not kube"
+	$(BIN)/python -m pytest -n auto -m "not postgres and not kube and not pythons"
+
+test-latest: latest  ## run them with the newest versions of everything, in .venv-latest
+	$(LATEST)/python -m pytest -n auto -m "not postgres and not kube and not pythons"
+
+test-pythons: $(STAMP)  ## install a wheel into every other Python at hand and try it there
+	$(BIN)/python -m pytest -n auto -m pythons -rs
 
 test-real: $(STAMP)  ## run those on a real PostgreSQL and a real API server, where they are installed
 	$(BIN)/python -m pytest -n auto -m postgres -rs

@@ -146,3 +146,9 @@ def test_modules_are_short_and_named_for_what_they_do(module: str) -> None:
 def test_modules_say_what_they_are(module: str) -> None:
     """Every module opens with a docstring."""
     assert ast.get_docstring(ast.parse(MODULES[module].read_text(encoding="utf-8")))
+
+
+def test_yaml_is_read_in_one_place() -> None:
+    """The limits on YAML hold for all of it; `conformance` has its values built only after they were checked."""
+    users = {module for module, path in MODULES.items() if "import yaml\n" in path.read_text(encoding="utf-8")}
+    assert users == {"lanner.yamltext", "lanner.testing.conformance"}

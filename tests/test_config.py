@@ -362,6 +362,14 @@ def test_overrides(tmp_path: Path, options: list[str], attribute: str, value: ob
     assert getattr(config, attribute) == value
 
 
+@pytest.mark.parametrize("levels", [101, 1_001, 30_000])
+def test_overrides_nest_as_deep_as_files(tmp_path: Path, levels: int) -> None:
+    """A value of `-o` is YAML, within the same limits; the column counts from the start of the option."""
+    config = load(tmp_path, "", "rules=" + "[" * levels + "]" * levels)
+    assert problems(config) == [(Code.CONFIG_ERROR, 1, len("rules=") + 101)]
+    assert "nested deeper than 100 levels" in config.diagnostics[0].message
+
+
 def test_override_of_a_bad_value_heals_it(tmp_path: Path) -> None:
     """Only the values that hold in the end are checked."""
     assert load(tmp_path, "json_output: maybe", "json_output=true").ok

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lanner.testing.conformance import CHECKS, DEPARTED_QUIRKS, environment, main, run_folder, wanted
+from lanner.testing.conformance import CHECKS, DEPARTED_QUIRKS, environment, main, read_cases, run_folder, wanted
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT.parent / "shared" / "data" / "conformance"
@@ -214,3 +214,12 @@ def test_runner_takes_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main([str(tmp_path), "--file", "field_values.yaml"]) == 0
     assert capsys.readouterr().out == "field_values: 5 of 5 hold\n"
     assert main([str(tmp_path), "--file", "rules_load"]) == 2
+
+
+def test_case_files_are_read_within_the_limits_of_yamltext(tmp_path: Path) -> None:
+    """PyYAML itself ends the process on 30,000 brackets."""
+    path = tmp_path / "field_values.yaml"
+    for text, message in (("[" * 30_000, "nested deeper than"), ("- {id: a", "did not find expected"), ("a", "list")):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read_cases(path)

@@ -122,6 +122,7 @@ def test_secrets_are_not_in_the_text_of_the_configuration(tmp_path: Path) -> Non
         ("plugins: [{name: k8saudit, init_config: [1]}]", 1, "`init_config` must be"),
         ("plugins:\n- {name: k8saudit, init_config: '[1]'}", 2, "`init_config` must be"),
         ("plugins:\n- name: k8saudit\n  init_config: |\n   a: 1\n   {\n", 5, "neither JSON nor YAML: "),
+        ("plugins:\n- name: k8saudit\n  init_config: |\n   " + "[" * 1_001, 4, "nested deeper than 100 levels"),
         ("plugins: [{open_params: x}]", 1, "needs a `name`"),
         ("load_plugins: [nope]", 1, "`nope`, which is not in `plugins`"),
         ("lanner:\n  webhooks: [{port: 70000}]", 2, "no port 70000"),

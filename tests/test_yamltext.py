@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lanner.diagnostics.codes import Code
 from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import SourceFile
 from lanner.yamltext import (
@@ -19,6 +20,7 @@ from lanner.yamltext import (
     SequenceNode,
     decode_source,
     documents,
+    opening_key,
     read_source,
 )
 
@@ -142,9 +144,11 @@ BAD: dict[str, tuple[str, int, int]] = {
     "k: @x\n": ("LOAD_ERR_YAML_PARSE", 1, 4),
     "\u00e9\u00e9: a\x00b\n": ("LOAD_ERR_YAML_PARSE", 1, 6),
     "\u00e9\n...\n\u00e9: \x07\n": ("LOAD_ERR_YAML_PARSE", 3, 4),
+    "\x00\ud800\n": ("LOAD_ERR_YAML_PARSE", 1, 2),
     "k: \ud800\n": ("LOAD_ERR_YAML_PARSE", 1, 4),
-    "[" * (MAX_DEPTH + 1): ("LOAD_ERR_YAML_PARSE", 1, MAX_DEPTH + 1),
-    "[" * 100_000: ("LOAD_ERR_YAML_PARSE", 1, MAX_DEPTH + 1),
+    "- *nope\n- @x\n": ("LOAD_ERR_YAML_PARSE", 1, 3),
+    "- *nope \x07": ("LOAD_ERR_YAML_PARSE", 1, 3),
+    "a\n...\n- *nope\n- @x\n": ("LOAD_ERR_YAML_PARSE", 3, 3),
 }
 
 
@@ -152,6 +156,91 @@ BAD: dict[str, tuple[str, int, int]] = {
 def test_what_is_not_yaml_is_one_error_with_a_place(text: str) -> None:
     """Line and column are those of the file."""
     assert problem(text) == BAD[text]
+
+
+NESTS: dict[str, tuple[str, int, int]] = {
+    # (opens one level, line and column of level MAX_DEPTH + 1)
+    "flow sequences": ("[", 1, MAX_DEPTH + 1),
+    "flow sequences, a blank between": ("[ ", 1, 2 * MAX_DEPTH + 1),
+    "flow sequences, a line each": ("[\n", MAX_DEPTH + 1, 1),
+    "flow mappings": ("{", 1, MAX_DEPTH + 1),
+    "flow mappings with keys": ("{a: ", 1, 4 * MAX_DEPTH + 1),
+    "flow mappings with explicit keys": ("{? ", 1, 3 * MAX_DEPTH + 1),
+    "flow, both kinds": ("[{a: ", 1, 5 * MAX_DEPTH // 2 + 1),
+    "single pairs in flow": ("[a: ", 1, 2 * MAX_DEPTH + 1),
+    "block sequences on one line": ("- ", 1, 2 * MAX_DEPTH + 1),
+    "explicit keys on one line": ("? ", 1, 2 * MAX_DEPTH + 1),
+    "both on one line": ("- ? ", 1, 2 * MAX_DEPTH + 1),
+    "anchors and tags": ("&a !t [", 1, 7 * MAX_DEPTH + 1),
+}
+
+
+@pytest.mark.parametrize("before", ["", "- a\n---\n", "a\n...\n"])
+@pytest.mark.parametrize("nest", NESTS)
+def test_deep_nesting_is_one_error_with_every_libyaml(nest: str, before: str) -> None:
+    """The first level too many is the place, whatever libyaml says of the text after it: since 0.2.6 it has a limit
+    of its own, and it reads ahead."""
+    opening, line, column = NESTS[nest]
+    for levels in (MAX_DEPTH + 1, 999, 1_000, 1_001, 30_000):
+        for end in ("", "@", "\x07", "\ud800"):
+            report = Report()
+            assert documents(SourceFile("f.yaml", before + opening * levels + end), report) == []
+            [diagnostic] = report.diagnostics
+            assert diagnostic.span is not None
+            place = diagnostic.span.location.line - before.count("\n"), diagnostic.span.location.column
+            assert (diagnostic.code, diagnostic.message, place) == (
+                Code.ERR_YAML_PARSE,
+                f"nested deeper than {MAX_DEPTH} levels",
+                (line, column),
+            ), (levels, end)
+
+
+def test_block_nesting_over_many_lines_is_bounded() -> None:
+    """Indentation nests as brackets do."""
+    for item in ("a:", "-", "?"):
+        lines = [" " * level + item for level in range(1_200)]
+        assert problem("\n".join(lines)) == ("LOAD_ERR_YAML_PARSE", MAX_DEPTH + 1, MAX_DEPTH + 1)
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ("{a: ", "}"), ("- ", ""), ("? ", "")])
+def test_nesting_within_the_limit_is_read(opening: str, closing: str) -> None:
+    """Exactly MAX_DEPTH levels are allowed; aliases do not add to them."""
+    [node] = read(opening * MAX_DEPTH + closing * MAX_DEPTH)
+    assert isinstance(node, SequenceNode | MappingNode)
+    [node] = read("- &a " + "[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1) + "\n- [*a]\n")
+    assert isinstance(node, SequenceNode)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("a: b", "a"),
+        ("# c\n--- {'a b': c}", "a b"),
+        ("a: [\n@", "a"),
+        ("a:\n\tb", "a"),
+        ("{}", ""),
+        ("[a]: b", ""),
+        ("{a: " + "[" * 1_001, "a"),
+        ("{" * 1_001, ""),
+        ("- a: b", None),
+        ("a", None),
+        ("", None),
+        ("---\n---\na: b", None),
+        ("[" * 1_001, None),
+        ("@", None),
+        ("a\ud800: b", None),
+    ],
+)
+def test_the_opening_key_needs_only_the_beginning(text: str, key: str | None) -> None:
+    """What comes after the first key may be anything, deep or broken."""
+    assert opening_key(SourceFile("f", text)) == key
+
+
+def test_the_line_of_an_error_counts_from_the_top_of_the_file() -> None:
+    """Also where the text was parsed from `...` on."""
+    report = Report()
+    assert documents(SourceFile("f", "a\n...\nb: 'c\n\n"), report) == []
+    assert "(begun on line 3)" in report.diagnostics[0].message
 
 
 def test_aliases_are_shared_and_bounded() -> None:

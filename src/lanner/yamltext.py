@@ -4,13 +4,14 @@ In: a SourceFile. Out: one node per document. Nodes are built here from libyaml'
 without ever constructing Python values, so that `1.10`, `yes` and `0404` stay what was written.
 
 Limits: collections nest up to MAX_DEPTH levels, and aliases may add up to MAX_ALIASED nodes, so that a small file
-cannot grow into a huge one. Null is only an untagged, unquoted `~`, `null`, `Null`, `NULL` or nothing (as yaml-cpp).
+cannot grow into a huge one. libyaml's own limit on nesting differs between its releases and never decides. Null is
+only an untagged, unquoted `~`, `null`, `Null`, `NULL` or nothing (as yaml-cpp).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -141,43 +142,87 @@ def documents(source: SourceFile, report: Report) -> list[Node]:
         return []
 
 
-def _events(source: SourceFile) -> Iterator[tuple[yaml.Event, int, int]]:
-    """libyaml's events with the character offsets of their marks."""
-    text = source.text
-    shift: int | None = 1 if text.startswith("\ufeff") else 0
-    while shift is not None:
-        shift = yield from _stream(text, shift)
+def opening_key(source: SourceFile) -> str | None:
+    """The first key, if the first document is a mapping; empty if that key is no scalar or there is none.
 
-
-def _stream(text: str, shift: int) -> Generator[tuple[yaml.Event, int, int], None, int | None]:
-    """The events from an offset on. Returns where to begin anew, if libyaml gives up too early: behind `...` it wants
-    a `---`, which the language does not ask for."""
-    ended = False
+    Reads no further, so the rest may be anything. None if the first document is no mapping, or the text is not YAML
+    before its first key ends.
+    """
+    source, _ = _without_text_breaks(source)
+    nodes = (event for event, _, _ in _events(source) if isinstance(event, yaml.NodeEvent | yaml.MappingEndEvent))
     try:
-        for event in yaml.parse(text[shift:] if shift else text, Loader=yaml.CSafeLoader):
-            start, end = event.start_mark, event.end_mark
-            yield event, (start.index if start else 0) + shift, (end.index if end else 0) + shift
-            ended = isinstance(event, yaml.DocumentEndEvent) and bool(event.explicit)
+        if not isinstance(next(nodes, None), yaml.MappingStartEvent):
+            return None
+        key = next(nodes, None)
+    except _Problem:
         return None
-    except UnicodeEncodeError as error:
-        raise _Problem("a lone surrogate is not text", error.start + shift) from None
-    except yaml.reader.ReaderError as error:
-        # libyaml counts bytes here.
-        before = text[shift:].encode()[: error.position].decode(errors="ignore")
-        offset = len(before) + shift
-        raise _Problem(f"character U+{ord(text[offset]):04X} is not allowed in YAML", offset) from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        if ended and mark and mark.index and "<document start>" in (error.problem or ""):
-            return mark.index + shift
-        offset = (mark.index or 0) + shift if mark else 0
-        message = error.problem or "this is not YAML"
-        if error.context:
-            message = f"{message}, {error.context}"
-        begun = error.context_mark
-        if begun and mark and begun.line != mark.line:
-            message = f"{message} (begun on line {begun.line + 1})"
-        raise _Problem(message, min(offset, len(text)), _advice(text, offset)) from None
+    return key.value if isinstance(key, yaml.ScalarEvent) else ""
+
+
+def _events(source: SourceFile) -> Iterator[tuple[yaml.Event, int, int]]:
+    """libyaml's events with the character offsets of their marks. Raises _Problem where the text is not YAML, after
+    all events before that place.
+
+    libyaml reads ahead, and drops the events of what it has read when it meets an error there. The text before the
+    error is therefore parsed once more, which makes the first problem of a file the same with every libyaml.
+    """
+    text = source.text
+    start, end = 1 if text.startswith("\ufeff") else 0, len(text)
+    delivered = 0
+    problem: _Problem | None = None
+    while True:
+        count, ended = 0, False
+        try:
+            for event in yaml.parse(text[start:end], Loader=yaml.CSafeLoader):
+                count += 1
+                if count > delivered:
+                    first, last = event.start_mark, event.end_mark
+                    yield event, (first.index if first else 0) + start, (last.index if last else 0) + start
+                ended = isinstance(event, yaml.DocumentEndEvent) and bool(event.explicit)
+        except (yaml.YAMLError, UnicodeEncodeError) as error:
+            anew = _next_document(error) if ended else 0
+            if anew:
+                start, delivered = start + anew, 0
+                continue
+            found = _problem(error, source, start, end)
+            if problem is None or found.offset < end:
+                problem, end, delivered = problem or found, found.offset, count
+                continue
+        if problem is not None:
+            raise problem
+        return
+
+
+def _next_document(error: Exception) -> int:
+    """Where the next document begins, if libyaml only misses a `---` after `...`, which the language does not ask for;
+    0 for other errors."""
+    if not isinstance(error, yaml.MarkedYAMLError) or "<document start>" not in (error.problem or ""):
+        return 0
+    mark = error.problem_mark or error.context_mark
+    return (mark.index or 0) if mark else 0
+
+
+def _problem(error: Exception, source: SourceFile, start: int, end: int) -> _Problem:
+    """What an error of libyaml says of the text between two offsets."""
+    text = source.text
+    match error:
+        case UnicodeEncodeError():
+            return _Problem("a lone surrogate is not text", error.start + start)
+        case yaml.reader.ReaderError():
+            # libyaml counts bytes here.
+            offset = len(text[start:end].encode()[: error.position].decode(errors="ignore")) + start
+            return _Problem(f"character U+{ord(text[offset]):04X} is not allowed in YAML", offset)
+        case yaml.MarkedYAMLError():
+            begun, mark = error.context_mark, error.problem_mark or error.context_mark
+            offset = min((mark.index or 0) + start if mark else 0, end)
+            message = error.problem or "this is not YAML"
+            if error.context:
+                message = f"{message}, {error.context}"
+            if begun and mark and begun.line != mark.line:
+                line = source.span(begun.index + start, begun.index + start).location.line
+                message = f"{message} (begun on line {line})"
+            return _Problem(message, offset, _advice(text, offset))
+    return _Problem("this is not YAML", start)
 
 
 def _advice(text: str, offset: int) -> str:

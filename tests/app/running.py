@@ -28,7 +28,7 @@ ENVIRONMENT = {**os.environ, "TZ": "UTC", "FALCO_HOSTNAME": "test-host"}
 
 class Running:
     """The process, what it says, and how to talk to it. `under`: words before the command, of what runs it. `stdout`:
-    where it writes; otherwise its lines can be read here."""
+    where it writes; otherwise its lines can be read here. `python`: the interpreter it is installed in."""
 
     def __init__(
         self,
@@ -37,13 +37,14 @@ class Running:
         env: dict[str, str] | None = None,
         under: Sequence[str] = (),
         stdout: int = subprocess.PIPE,
+        python: str = sys.executable,
     ) -> None:
         self.overrides = [
             f"lanner.data_dir={folder}",
             "webserver.listen_port=0",
             "lanner.log_format=json",
         ]
-        command = [*under, sys.executable, "-m", "lanner", "run", *arguments]
+        command = [*under, python, "-m", "lanner", "run", *arguments]
         command += [word for override in self.overrides for word in ("-o", override)]
         self.process = subprocess.Popen(
             command,
@@ -135,9 +136,10 @@ def running(
     env: dict[str, str] | None = None,
     under: Sequence[str] = (),
     stdout: int = subprocess.PIPE,
+    python: str = sys.executable,
 ) -> Iterator[Running]:
     """A service that is gone behind the block."""
-    service = Running(folder, *arguments, env=env, under=under, stdout=stdout)
+    service = Running(folder, *arguments, env=env, under=under, stdout=stdout, python=python)
     try:
         yield service
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -10,31 +9,20 @@ import pytest
 from lanner.config import Config
 from lanner.service.wiring import wire
 from tests.cli.conftest import Lanner
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """The contents of the fenced blocks of a language."""
-    return re.findall(rf"(?s)```{language}\n(.*?)```", page.read_text(encoding="utf-8"))
+from tests.documents import ROOT, blocks, readme_example
 
 
 def test_the_readme_example_gives_what_the_readme_says(
     lanner: Lanner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rule, the event, the alert, and the message for the misspelt macro."""
-    readme = ROOT / "README.md"
-    (rules,) = blocks(readme, "yaml")
-    (event,) = blocks(readme, "json")
-    alert, message = blocks(readme, "text")
+    example = readme_example()
     monkeypatch.chdir(tmp_path)
-    Path("rules.yaml").write_text(rules)
-    Path("events.jsonl").write_text(event)
-    command = "lanner replay -r rules.yaml -o time_format_iso_8601=true events.jsonl"
-    assert f"`{command}`" in readme.read_text(encoding="utf-8")
-    assert lanner(*command.split()[1:]).stdout == alert
-    Path("rules.yaml").write_text(rules.replace("condition: kmodify", "condition: modify"))
-    assert lanner("check", "rules.yaml").stdout == message
+    Path("rules.yaml").write_text(example.rules)
+    Path("events.jsonl").write_text(example.event)
+    assert lanner(*example.command[1:]).stdout == example.alert
+    Path("rules.yaml").write_text(example.rules.replace("condition: kmodify", "condition: modify"))
+    assert lanner("check", "rules.yaml").stdout == example.message
 
 
 def test_the_first_rule_of_the_guide_is_valid(lanner: Lanner, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import yaml
 
 from lanner.cli.loading import read_config, some_files
 from lanner.cli.options import config_options, format_options
@@ -25,6 +24,7 @@ from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import Span
 from lanner.engine.loader import FileResult, load_rules
 from lanner.rules.reader import KNOWN_KEYS
+from lanner.yamltext import opening_key, read_source
 
 
 @click.command(name="check", epilog="Example: lanner check --format json my_rules.yaml falco.yaml")
@@ -57,19 +57,9 @@ def is_configuration(path: Path) -> bool:
 
     Left to the rules loader: what cannot be read, and pipes, which can be read only once.
     """
-    if not path.is_file():
-        return False
-    try:
-        with path.open("rb") as stream:
-            nodes = (
-                event for event in yaml.parse(stream, Loader=yaml.CSafeLoader) if isinstance(event, yaml.NodeEvent)
-            )
-            if not isinstance(next(nodes, None), yaml.MappingStartEvent):
-                return False
-            key = next(nodes, None)
-            return not (isinstance(key, yaml.ScalarEvent) and key.value in KNOWN_KEYS)
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
-        return False
+    source = read_source(path, Report()) if path.is_file() else None
+    key = opening_key(source) if source else None
+    return key is not None and key not in KNOWN_KEYS
 
 
 def check_configuration(path: Path) -> FileResult:

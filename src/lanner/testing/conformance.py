@@ -49,6 +49,7 @@ from lanner.engine.ruleset import CompiledRule
 from lanner.event import MISSING, AuditEvent
 from lanner.testing.answers import Evaluators
 from lanner.testing.settings import config_of
+from lanner.yamltext import documents, read_source
 
 Case: TypeAlias = Mapping[str, Any]
 Problems: TypeAlias = list[str]
@@ -285,7 +286,13 @@ CHECKS: dict[str, Callable[[Case, Events], Problems]] = {
 
 def read_cases(path: Path) -> list[Case]:
     """The cases of one file. Raises ValueError for a file that is not a list of cases."""
-    cases = yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader)  # a safe loader
+    report = Report()
+    source = read_source(path, report)
+    if source is not None:
+        documents(source, report)  # its limits hold before PyYAML builds values, which recurses in C
+    if source is None or report.has_errors:
+        raise ValueError(f"`{path}`: {report.diagnostics[0].message}")
+    cases = yaml.load(source.text, Loader=yaml.CSafeLoader)  # a safe loader
     if not isinstance(cases, list) or not all(isinstance(case, dict) and "id" in case for case in cases):
         raise ValueError(f"`{path}` is not a list of cases with an `id` each")
     return cases
