@@ -1,9 +1,9 @@
 """The first items of a JSON text that has very many, so that whatever reads it takes a small multiple of its bytes.
 
 In: one JSON value and a number of items. Out: the same value with fewer elements and members. An array loses its last
-elements. An object loses nothing while its largest member can lose something. With 4 items:
+elements, an object with too many members its last ones; else its largest members are thinned. With 6 items:
 
-    {"a": [1, 2, 3, 4, 5, 6, 7, 8], "b": 1, "c": [{}]}  ->  {"a":[1,2],"b":1,"c":[{}]}
+    {"a": [1, 2, 3, 4, 5, 6, 7, 8], "b": 1, "c": [{}]}  ->  {"a":[1,2,3],"b":1,"c":[{}]}
 
 Items are counted by commas, also by those in strings, which is fast and never too few.
 """
@@ -63,9 +63,10 @@ def _array(text: bytes, start: int, max_items: int, depth: int) -> bytes:
 
 
 def _object(text: bytes, start: int, max_items: int, depth: int) -> bytes:
-    """The first members, each with an equal share of the items; what small ones leave of theirs goes to large ones."""
+    """The first members, for which half of the items is taken. Each gets an equal share of the rest; what small ones
+    leave of theirs goes to large ones."""
     members: dict[str, _Member] = {}  # of equal keys the last
-    for key, begin, end in islice(scan_members(text, start), max_items):
+    for key, begin, end in islice(scan_members(text, start), max(1, max_items // 2)):
         members[string_text(key)] = _Member(key, begin, end)
     kept: dict[str, bytes] = {}
     left = max_items - len(members)
