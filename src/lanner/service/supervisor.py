@@ -34,7 +34,8 @@ class Watched:
     """A source and how it fares. `make` gives it anew for each start, so that files it names are read again.
 
     `place` says where it listens or what it reads, as far as that is known. `event_limit`: the size from which its
-    events count as oversize, None for that of all sources.
+    events count as oversize, None for that of all sources. `warning`: what should not stay as it is, with the source as
+    its subject; empty for nothing.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Watched:
     since: float = 0.0
     place: str = ""
     event_limit: int | None = None
+    warning: str = ""
 
     @property
     def sound(self) -> bool:
