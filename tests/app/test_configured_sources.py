@@ -234,7 +234,7 @@ def test_a_token_file_that_is_emptied(tmp_path: Path) -> None:
         token.write_text("")
         becomes("one", 401)
         assert [status(shown) for shown in ("one", "null", "x")] == [401] * 3
-        while "Lanner internal: secret file unusable" not in (line := service.line()):
+        while "senders of cluster eu (source webhook) are refused" not in (line := service.line()):
             assert "Notice create" in line
         assert "Critical" in line
         assert "it is empty" in line
@@ -242,7 +242,7 @@ def test_a_token_file_that_is_emptied(tmp_path: Path) -> None:
         becomes("two", 200)
         assert status("one") == 401
         assert service.stop() == 0
-        assert not [line for line in service.rest() if "secret file unusable" in line]
+        assert not [line for line in service.rest() if "are refused" in line]
         assert "one" not in [word for entry in service.log for word in str(entry).split()]
 
 

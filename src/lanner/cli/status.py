@@ -119,6 +119,7 @@ def described(config: Config, running: dict[str, Any] | None, counters: Counters
             case False:
                 theirs = running["store"].get("place", "unknown")
                 yield f"warning: the service commits into another store, or names it otherwise: {theirs}"
+        yield from (f"warning: {warning}" for warning in running.get("warnings", ()))
     yield f"store:   {place(config.service.store)}{f', {size(stored)}' if stored is not None else ''}"
     yield ""
     if counters is None:

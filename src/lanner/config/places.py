@@ -83,7 +83,7 @@ class Place:
                     Code.CONFIG_ERROR,
                     f"`{setting.name}` asks for {setting.asks_for} and is empty",
                     empty.span or entry.key,
-                    f"give it a value; without the key, nothing of it is asked for: {setting.description}.",
+                    f"give `{key}` a value, or leave it out where no {setting.asks_for} is wanted.",
                 )
             elif isinstance(entry.value, Scalar) and (incomplete := entry.value).unset:
                 report.add(

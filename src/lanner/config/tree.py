@@ -124,8 +124,10 @@ class _Builder:
 
 
 def hide(node: Node) -> None:
-    """Never show what stands there."""
+    """Never show what stands there. What holds nothing may be shown: the name of a variable that is not set helps."""
     for scalar in scalars(node):
+        if scalar.blank:
+            continue
         scalar.span.source.hide(scalar.span.start, scalar.span.end)
 
 

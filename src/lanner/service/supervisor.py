@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from lanner.secrecy import masked_urls
 from lanner.service.logs import logger
 from lanner.sources.base import Sink, Source
 
@@ -122,7 +123,7 @@ async def _ready(source: Source, watched: Watched) -> None:
 
 def _enter(watched: Watched, state: State, error: str = "") -> None:
     watched.state = state
-    watched.error = error
+    watched.error = masked_urls(error)
     watched.since = time.time()
 
 
