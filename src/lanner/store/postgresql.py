@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DataError, DBAPIError
 
-from lanner.secrecy import MASK, is_secret_key, safe_url
+from lanner.secrecy import MASK, is_secret_key
 from lanner.store.errors import BatchError, StoreError
+from lanner.store.place import place
 from lanner.store.watchdog import Watchdog
 
 _LOCK_SECONDS = 10
@@ -33,8 +34,7 @@ class PostgreSQL:
     """A store in a PostgreSQL database, whose first schema in the search path is Lanner's."""
 
     def __init__(self, url: URL, writable: bool) -> None:
-        whole = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self.name = f"the store `{safe_url(whole)}`"
+        self.name = f"the store `{place(url.render_as_string(hide_password=False))}`"
         self._secrets = _secrets(url)
         try:
             self.engine = _engine(url.set(drivername="postgresql+psycopg"), writable)
