@@ -34,11 +34,13 @@ def command(
     overrides: tuple[str, ...],
     output_format: str,
 ) -> int:
-    """Check rules files and configuration files, or without FILES all that `lanner run` would start with.
+    """Check rules files and configuration files.
+
+    Without FILES: all that `lanner run` would start with; `-c`, `-o` and `-r` mean what they mean there, and what it
+    refuses is an error here.
 
     FILES may be folders. Rules files are checked together, in the order given: a later one may build on an earlier
     one. A file that is a mapping of keys is taken for a configuration, and the files that it names are looked into.
-    Without FILES, `-c`, `-o` and `-r` mean what they mean for `lanner run`, and what that refuses is an error here.
     Exit code 0: valid, warnings allowed; 1: not.
     """
     if files and rules:
