@@ -26,6 +26,7 @@ from lanner.diagnostics.source import SourceFile
 from lanner.engine.loader import load_rules, load_sources
 from lanner.fields.k8s_catalog import k8s_audit_catalog
 from lanner.server.metrics import METRICS
+from lanner.service.wiring import wire
 from lanner.testing.cases import read_cases
 
 DOCS = Path(__file__).resolve().parent
@@ -114,7 +115,8 @@ def problems_of(code: Code) -> tuple[Diagnostic, ...]:
     if code.value.startswith("CONFIG_"):
         with TemporaryDirectory() as folder, contextlib.chdir(folder):
             Path("falco.yaml").write_text(text, encoding="utf-8")
-            return Config.load("falco.yaml", environ={}).diagnostics
+            config = Config.load("falco.yaml", environ={})
+            return (*config.diagnostics, *wire(config.service).diagnostics)
     if code is Code.CASE_ERROR:
         report = Report()
         read_cases(SourceFile("cases.yaml", text), report)
@@ -137,10 +139,27 @@ def configuration_page() -> str:
         "Lanner reads Falco's falco.yaml. The file is the one that `-c` names, else the one in the environment "
         "variable `LANNER_CONFIG`, else `/etc/lanner/falco.yaml`; none is fine. `lanner check falco.yaml` checks one.",
         "`-o key=value` sets one key, `-o key[]=value` appends to a list, and dots go into sections: "
-        "`-o webserver.listen_port=8080`. `${VAR}` stands for a variable of the environment, `$${VAR}` for itself.",
-        "Unknown keys warn. What Falco does not have stands under `lanner:`. Defaults that differ from Falco's: "
+        "`-o webserver.listen_port=8080`. `${VAR}` stands for a variable of the environment, `$${VAR}` for itself. "
+        "A variable that is not set is named in every error that it causes. Where it would change what is listened to, "
+        "and below `lanner:`, it is an error.",
+        "Unknown keys among Falco's warn. What Falco does not have stands under `lanner:`; there an unknown key, or "
+        "one that is there twice, is an error. Defaults that differ from Falco's: "
         "`rule_matching` is `all` (see [differences](differences.md#all-matching-rules-alert)); standard output, the "
         "web server and its metrics are on; the web server listens on 127.0.0.1 alone.",
+        "## Authentication",
+        "A key that asks for authentication (`token`, `token_file`, `username`, `password`, `password_file`, "
+        "`client_ca`, `allowed_subjects`) asks for it whatever its value: if it yields no secret (a variable that is "
+        "not set, null, blank, an empty or missing file), `lanner run` does not start, and `lanner check` says why in "
+        "the same words. Other commands need no secrets. A path without keys of its own asks for what its webhook asks "
+        "for. [Running the service](service.md#who-may-post) tells the rest.",
+        "## Included files",
+        "The files in `config_files` are read after the main one. Of Falco's keys the later one holds, and lists are "
+        "joined. Below `lanner:` sections are put together key by key, so that a file which sets one key takes nothing "
+        "from the others. `strategy` chooses otherwise: `override` replaces `lanner:` as a whole, `add-only` leaves "
+        "it.",
+        "Configuration and rules files are regular files of at most 16 MiB, files of secrets and certificates of at "
+        "most 1 MiB. Pipes by name, devices and folders in their place are errors; `/dev/stdin` and the shell's "
+        "`<(...)` work.",
         "## Where events come from",
         "`lanner.webhooks`, `lanner.files` and Falco's `plugins` (narrowed by `load_plugins`) all name sources; "
         "without any there is one webhook on `127.0.0.1:9765`. [Event sources](sources.md) tells what each can be; "

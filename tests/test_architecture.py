@@ -16,6 +16,8 @@ PACKAGE = SOURCE / "lanner"
 ORDER = (
     "version",
     "priority",
+    "regular_file",
+    "secrecy",
     "rfc3339",
     "event",
     "jsontext",

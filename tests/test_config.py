@@ -269,12 +269,12 @@ def test_append_output(tmp_path: Path) -> None:
 )
 def test_variables(text: str, expanded: str) -> None:
     """`${NAME}` is the variable, `$${NAME}` the text; what a variable holds is not expanded again."""
-    assert expand(Text.plain(text), ENVIRON).value == expanded
+    assert expand(Text.plain(text), ENVIRON)[0].value == expanded
 
 
 def test_variables_keep_places() -> None:
     """Characters behind a variable keep their place, those of its value stand where it stands."""
-    text = expand(Text.plain("ab${NAME}cd"), ENVIRON)
+    text, _ = expand(Text.plain("ab${NAME}cd"), ENVIRON)
     assert [text.span(at, at + 1).start for at in range(len(text.value))] == [0, 1, 2, 2, 2, 2, 2, 9, 10]
 
 

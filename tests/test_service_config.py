@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lanner.config import Config
-from lanner.config.service import Access, WebhookPath, default_folder
+from lanner.config.access import Access
+from lanner.config.service import WebhookPath, default_folder
 from lanner.config.units import read_duration, read_size
 from lanner.diagnostics.codes import Code
 
@@ -149,7 +150,8 @@ def test_secrets_are_not_in_the_text_of_the_configuration(tmp_path: Path) -> Non
 )
 def test_problems(tmp_path: Path, text: str, line: int, message: str) -> None:
     """Told once, at their place, with a way out."""
-    (diagnostic,) = load(tmp_path, text).diagnostics
+    config = load(tmp_path, text)
+    (diagnostic,) = (*config.diagnostics, *config.service.problems)
     assert (diagnostic.code, diagnostic.span and diagnostic.span.location.line) == (Code.CONFIG_ERROR, line)
     assert message in diagnostic.message
     assert diagnostic.help

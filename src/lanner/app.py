@@ -47,9 +47,8 @@ from lanner.service.redaction import Redactor
 from lanner.service.silence import SilenceWatch, Silent
 from lanner.service.stdout import Cursor, Stdout, forget
 from lanner.service.supervisor import State, Supervisor, Watched
-from lanner.service.wiring import Wiring, logins, tokens
+from lanner.service.wiring import Wiring, path_settings
 from lanner.sources.base import Unavailable
-from lanner.sources.webhook_settings import PathSettings
 from lanner.store.committer import Committer
 from lanner.store.errors import StoreError
 from lanner.store.place import identity, place
@@ -315,6 +314,7 @@ class Service:
             max(1, round(settings.limits.retry_after)),
             self._store_refused,
             self._metrics.committed,
+            self._secret_problem,
         )
 
     async def _close_pipeline(self) -> None:
@@ -363,8 +363,15 @@ class Service:
         self._metrics.tell_of(facts)
 
         def make() -> StatusServer:
-            access = PathSettings(tokens=tokens(settings.access), logins=logins(settings.access))
-            return StatusServer(status_app(facts, self._metrics, settings.healthz, settings.metrics, access), settings)
+            app = status_app(
+                facts,
+                self._metrics,
+                settings.healthz,
+                settings.metrics,
+                path_settings(settings.access),
+                partial(self._secret_problem, SERVER, ""),
+            )
+            return StatusServer(app, settings)
 
         server = Supervisor([Watched(SERVER, "status server", make)], self._pipeline.sink)
         self._tasks[SERVER] = asyncio.create_task(server.run(), name=SERVER)
@@ -475,6 +482,10 @@ class Service:
             self._raise("", self._internal.refused(time.time_ns(), reason))
         self._store_failure = reason
 
+    def _secret_problem(self, source: str, cluster: str, problem: str) -> None:
+        """Told once for each cause."""
+        self._raise(cluster, self._internal.secret(time.time_ns(), source, cluster, problem), source)
+
     def _raise(self, cluster: str, alert: Alert | None, source: str = "") -> None:
         """Have an internal alert committed as soon as the store takes it."""
         if alert is not None and len(self._owed) < MAX_OWED:
@@ -520,6 +531,9 @@ class Service:
         log.info("configuration read", files=" ".join(self._config.files) or "none: the defaults hold")
         for note in self._notes:
             log.info(note)
+        for source in self._watched:
+            if source.warning:
+                log.warning(f"the source {source.warning}", source=source.name, place=source.place)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,8 @@ class Pipeline:
     oversize.
 
     `evaluator` is for the event loop; `spare` makes another one, for large bodies, when the first of them comes.
-    `refused` is told when the store does not take a batch, and why; `committed` how many seconds a commit took.
+    `refused` is told when the store does not take a batch, and why; `committed` how many seconds a commit took;
+    `secret_problem` of which source and cluster secrets cannot be used, and why.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Pipeline:
         retry_after: int,
         refused: Callable[[str], None],
         committed: Callable[[float], None],
+        secret_problem: Callable[[str, str, str], None],
     ) -> None:
         self._evaluator = evaluator
         self._make_spare = spare
@@ -94,6 +96,7 @@ class Pipeline:
         self._retry_after = retry_after
         self._refused = refused
         self._committed = committed
+        self.secret_problem = secret_problem
 
     def sink(self, source: str) -> SourceSink:
         """The sink of one source."""
@@ -231,6 +234,10 @@ class SourceSink:
     def refuse(self, cluster: str, reason: str, size: int) -> None:
         """See sources/base.py."""
         self._accounts.refuse(self._source, cluster, reason)
+
+    def report_secret_problem(self, cluster: str, problem: str) -> None:
+        """See sources/base.py."""
+        self._pipeline.secret_problem(self._source, cluster, problem)
 
     async def position(self, file: str) -> Position | None:
         """See sources/base.py. Raises Unavailable."""

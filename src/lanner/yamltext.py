@@ -21,6 +21,7 @@ import yaml
 from lanner.diagnostics.codes import Code
 from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import SourceFile, Span, Text
+from lanner.regular_file import MAX_TEXT_BYTES, read_regular_file, reason
 
 MAX_DEPTH = 100
 MAX_ALIASED = 250_000
@@ -107,10 +108,10 @@ class _Problem(Exception):  # noqa: N818
 def read_source(path: str | Path, report: Report) -> SourceFile | None:
     """The text of a file; None, and an error in the report, if it cannot be read or is not UTF-8."""
     try:
-        data = Path(path).read_bytes()
+        data = read_regular_file(path, MAX_TEXT_BYTES)
     except OSError as error:
         nowhere = SourceFile(str(path), "").span(0, 0)
-        report.add(Code.ERR_FILE_READ, f"cannot read `{path}`: {(error.strerror or 'unreadable').lower()}", nowhere)
+        report.add(Code.ERR_FILE_READ, f"cannot read `{path}`: {reason(error)}", nowhere)
         return None
     return decode_source(str(path), data, report)
 

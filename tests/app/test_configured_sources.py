@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from base64 import b64encode
 from collections.abc import Collection
 from pathlib import Path
@@ -208,6 +209,58 @@ def test_tokens_and_passwords_by_path(tmp_path: Path) -> None:
         log = json.dumps(service.log)
         assert "tok-en" not in log
         assert "pass-word" not in log
+
+
+@pytest.mark.usefixtures("rules")
+def test_a_token_file_that_is_emptied(tmp_path: Path) -> None:
+    """The old token is not good any more, an internal alert tells once, and a new token is taken without a restart."""
+    token = tmp_path / "token"
+    token.write_text("one\n")
+    text = f"lanner:\n  webhooks:\n    - {{port: 0, cluster: eu, token_file: {token}}}\n"
+    with running(tmp_path / "data", *configured(tmp_path, text)) as service:
+        url = service.place("webhook")
+        numbers = iter(range(1, 10_000))
+
+        def status(shown: str) -> int:
+            return post(url, json.dumps(event(number=next(numbers))), authorization=f"Bearer {shown}").status_code
+
+        def becomes(shown: str, wanted: int) -> None:
+            end = time.monotonic() + TIMEOUT
+            while status(shown) != wanted:
+                assert time.monotonic() < end
+                time.sleep(0.05)
+
+        assert status("one") == 200
+        token.write_text("")
+        becomes("one", 401)
+        assert [status(shown) for shown in ("one", "null", "x")] == [401] * 3
+        while "senders of cluster eu (source webhook) are refused" not in (line := service.line()):
+            assert "Notice create" in line
+        assert "Critical" in line
+        assert "it is empty" in line
+        token.write_text("two\n")
+        becomes("two", 200)
+        assert status("one") == 401
+        assert service.stop() == 0
+        assert not [line for line in service.rest() if "are refused" in line]
+        assert "one" not in [word for entry in service.log for word in str(entry).split()]
+
+
+@pytest.mark.usefixtures("rules")
+def test_a_listener_without_authentication(tmp_path: Path) -> None:
+    """It is warned of at the start, in the log and in /readyz, and takes events."""
+    text = "plugins: [{name: k8saudit, open_params: 'http://0.0.0.0:%d/x'}]\n" % free_port()  # noqa: UP031 - braces
+    with running(tmp_path / "data", *configured(tmp_path, text)) as service:
+        url = service.place("k8saudit").replace("0.0.0.0", "127.0.0.1")
+        assert post(url, json.dumps(event())).status_code == 200
+        status = service.place("server")
+        answer = httpx.get(f"{status}/readyz", timeout=TIMEOUT)
+        assert answer.status_code == 200
+        (warning,) = answer.json()["warnings"]
+        assert "no authentication is configured" in warning
+        service.logged(warning.replace("`k8saudit` ", ""), level="warning", source="k8saudit")
+        assert service.stop() == 0
+        assert any("warning[CONFIG_OPEN_LISTENER]" in str(entry["event"]) for entry in service.log)
 
 
 def test_standard_input(tmp_path: Path, rules: Path) -> None:

@@ -54,7 +54,7 @@ def delivering(store: Store, applies: Recording, make: Callable[[], Evaluator]) 
     first = make()
     parts = Pipeline(
         first, make, first._recorder, first._internal, Moderator(), store, committer, Accounts(),
-        lambda _: 262_144, 5, lambda _: None, lambda _: None,
+        lambda _: 262_144, 5, lambda _: None, lambda _: None, lambda *_: None,
     )  # fmt: skip
     try:
         yield parts

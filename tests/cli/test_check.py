@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import RULES, Lanner
+from tests.sources.certificates import Authority, needs_openssl
 
 MISSPELT = RULES.replace("condition: writes", "condition: write")
 
@@ -118,30 +120,28 @@ def test_stores_that_can_be(lanner: Lanner, tmp_path: Path, url: str) -> None:
     assert lanner("check", path).stdout == f"{path}: ok\n"
 
 
+@needs_openssl
 @pytest.mark.parametrize(
     ("written", "line"),
     [
         ("lanner: {webhooks: [{certificate: PATH}]}", 1),
-        ("lanner:\n  webhooks:\n    - certificate: falco.yaml\n      key: PATH", 4),
-        ("lanner:\n  webhooks:\n    - certificate: falco.yaml\n      client_ca: PATH", 4),
-        ("lanner: {webhooks: [{token_file: PATH}]}", 1),
-        ("lanner:\n  webhooks:\n    - paths:\n        - path: /a\n        - {path: /b, token_file: PATH}", 5),
-        ("lanner: {webhooks: [{username: a, password_file: PATH}]}", 1),
-        ("lanner: {server: {token_file: PATH}}", 1),
+        ("lanner:\n  webhooks:\n    - certificate: server.crt\n      key: PATH", 4),
+        ("lanner:\n  webhooks:\n    - certificate: server.pem\n      client_ca: PATH", 4),
         ("webserver:\n  ssl_enabled: true\n  ssl_certificate: PATH", 3),
-        ("webserver: {ssl_enabled: true, ssl_certificate: falco.yaml}\nlanner: {server: {key: PATH}}", 2),
-        ("plugins:\n  - name: k8saudit\n    init_config: {sslCertificate: PATH}\n    open_params: https://:1/a", 3),
-        ("plugins:\n  - name: k8saudit\n    open_params: file://PATH", 3),
-        ("plugins:\n  - name: k8saudit\n    open_params: PATH", 3),
-        ("lanner: {files: [{path: PATH}]}", 1),
-        ("lanner: {files: [{path: PATH, follow: false}]}", 1),
+        ("webserver: {ssl_enabled: true, ssl_certificate: server.crt}\nlanner: {server: {key: PATH}}", 2),
+        (
+            "plugins:\n  - name: k8saudit\n    init_config: {sslCertificate: PATH}\n    open_params: https://127.0.0.1:1",
+            3,
+        ),
     ],
 )
-def test_files_that_a_configuration_names(
+def test_certificates_that_a_configuration_names(
     lanner: Lanner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, line: int
 ) -> None:
-    """One that is not there is a warning at its place, since it may come later; one that is there is fine."""
+    """One that is not there is a warning at its place, since nothing listens until it comes; one that cannot be used
+    is an error; one that fits is fine."""
     monkeypatch.chdir(tmp_path)
+    server = Authority(tmp_path, "authority").issue("server", "/CN=localhost")
     named = tmp_path / "named"
     Path("falco.yaml").write_text(written.replace("PATH", str(named)) + "\n")
     result = lanner("check", "falco.yaml")
@@ -149,8 +149,42 @@ def test_files_that_a_configuration_names(
     assert "warning[CONFIG_FILE_NOT_FOUND]: there is no file" in result.stdout
     assert f"`{named}`\n --> falco.yaml:{line}:" in result.stdout
     assert result.stdout.endswith("falco.yaml: ok, 1 warning\n")
-    named.write_text("something")
+    for content in ("", " \n", "something"):
+        named.write_text(content)
+        result = lanner("check", "falco.yaml")
+        assert result.code == 1
+        assert "error[CONFIG_ERROR]: cannot use the c" in result.stdout
+        assert "CONFIG_ERROR" in lanner("run", "-c", "falco.yaml", "--dry-run").stderr
+    named.unlink()
+    os.mkfifo(named)
+    result = lanner("check", "falco.yaml")
+    assert f"`{named}` cannot be used: it is a pipe, not a regular file\n --> falco.yaml:{line}:" in result.stdout
+    named.unlink()
+    shutil.copy(server.with_suffix(".key") if "key: PATH" in written else server, named)
     assert lanner("check", "falco.yaml").stdout == "falco.yaml: ok\n"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "plugins:\n  - name: k8saudit\n    open_params: file://PATH",
+        "plugins:\n  - name: k8saudit\n    open_params: PATH",
+        "lanner:\n  files:\n    - path: PATH",
+        "lanner:\n  files:\n    - {path: PATH, follow: false}",
+    ],
+)
+def test_inputs_that_a_configuration_names(lanner: Lanner, tmp_path: Path, written: str) -> None:
+    """One that is not there is a warning at its place, since it may come later; a pipe cannot be followed."""
+    named, path = tmp_path / "named", tmp_path / "falco.yaml"
+    path.write_text(written.replace("PATH", str(named)) + "\n")
+    result = lanner("check", path)
+    assert "warning[CONFIG_FILE_NOT_FOUND]: there is no file" in result.stdout
+    assert f"`{named}`\n --> {path}:3:" in result.stdout
+    named.write_text("something")
+    assert lanner("check", path).stdout == f"{path}: ok\n"
+    named.unlink()
+    os.mkfifo(named)
+    assert lanner("check", path).code == ("follow: false" not in written and "open_params: PATH" not in written)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +193,7 @@ def test_files_that_a_configuration_names(
         "webserver: {ssl_enabled: false, ssl_certificate: /nowhere/falco.pem}",
         "webserver: {enabled: false, ssl_enabled: true, ssl_certificate: /nowhere/falco.pem}",
         'lanner: {files: [{path: "-"}, {path: /nowhere/*.log}]}',
-        "plugins: [{name: k8saudit, init_config: {sslCertificate: /nowhere/falco.pem}, open_params: 'http://:1/a'}]",
+        "plugins: [{name: k8saudit, init_config: {sslCertificate: /nowhere/falco.pem}, open_params: 'http://127.0.0.1:1/a'}]",
         "lanner: {webhooks: [{certificate: }]}",
     ],
 )
@@ -168,25 +202,6 @@ def test_files_that_are_not_needed(lanner: Lanner, tmp_path: Path, written: str)
     path = tmp_path / "falco.yaml"
     path.write_text(written + "\n")
     assert lanner("check", path).stdout == f"{path}: ok\n"
-
-
-def test_a_folder_where_a_file_has_to_be(lanner: Lanner, tmp_path: Path) -> None:
-    """Is told as what it is."""
-    path = tmp_path / "falco.yaml"
-    path.write_text(f"lanner: {{webhooks: [{{token_file: {tmp_path}}}]}}\n")
-    assert f"`{tmp_path}` is a folder, not a file" in lanner("check", path).stdout
-
-
-def test_a_file_that_may_not_be_read(lanner: Lanner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By whoever checks, which need not be who runs the service: a warning."""
-    path = tmp_path / "falco.yaml"
-    token = tmp_path / "token"
-    token.write_text("secret")
-    path.write_text(f"lanner: {{webhooks: [{{token_file: {token}}}]}}\n")
-    monkeypatch.setattr(os, "access", lambda name, mode: str(name) != str(token))
-    result = lanner("check", path)
-    assert f"the file `{token}` may not be read by the user who checks" in result.stdout
-    assert result.code == 0
 
 
 def test_a_file_that_does_not_exist(lanner: Lanner, tmp_path: Path, rules_file: Path) -> None:

@@ -38,7 +38,9 @@ def test_the_table_of_commands_says_what_the_commands_say(name: str) -> None:
     assert (command.help or "").startswith(COMMANDS[name].summary + "\n")
 
 
-@pytest.mark.parametrize("arguments", [["no-such-command"], ["replay"], ["check"], ["fields", "--format", "tea"], []])
+@pytest.mark.parametrize(
+    "arguments", [["no-such-command"], ["replay"], ["check", "-r", "a", "b"], ["fields", "--format", "tea"], []]
+)
 def test_wrong_usage(lanner: Lanner, arguments: list[str]) -> None:
     """Wrong usage is told on standard error, with exit code 2."""
     result = lanner(*arguments)

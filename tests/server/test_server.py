@@ -71,8 +71,9 @@ class Stage:
         return status_app(self.facts, self.metrics, "/livez", True, access or PathSettings())
 
     def get(self, path: str, access: PathSettings | None = None, **headers: str) -> httpx.Response:
-        app: Any = self.app(access)
+        return self.asked(self.app(access), path, **headers)
 
+    def asked(self, app: Any, path: str, **headers: str) -> httpx.Response:
         async def ask() -> httpx.Response:
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
                 return await client.get(path, headers=headers)
@@ -146,6 +147,31 @@ def test_probes_need_no_login_and_learn_no_details() -> None:
     assert stage.get("/livez", LOCKED).status_code == 200
     assert not {"db.internal", "0123456789abcdef"} & set(re.findall(r"[\w.]+", stage.get("/readyz", LOCKED).text))
     assert "db.internal" in stage.get("/readyz", LOCKED, authorization="Bearer let-me-in").text
+
+
+def test_a_secret_file_that_is_bad_locks_everybody_out(tmp_path: Path) -> None:
+    """Details too; probes go on, and it is told."""
+    told: list[str] = []
+    access = PathSettings(token_files=(tmp_path / "token",))
+    stage = Stage()
+    (tmp_path / "token").write_text("")
+    for shown in ({}, {"authorization": "Bearer "}, {"authorization": "Bearer x"}):
+        app = status_app(stage.facts, stage.metrics, "/livez", True, access, told.append)
+        assert stage.asked(app, "/metrics", **shown).status_code == 401
+        assert "db.internal" not in stage.asked(app, "/readyz", **shown).text
+        assert stage.asked(app, "/livez", **shown).status_code == 200
+    assert len(told) == 2  # by each application, when somebody showed something
+    assert "it is empty" in told[0]
+
+
+def test_a_listener_without_authentication_is_told_of() -> None:
+    """By a text in the document; the service stays ready."""
+    stage = Stage()
+    assert stage.get("/readyz").json()["warnings"] == []
+    stage.sources[0].warning = "takes events from anybody"
+    answer = stage.get("/readyz", LOCKED)
+    assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+    assert answer.json()["warnings"] == ["the source `webhook` takes events from anybody"]
 
 
 def test_an_address_that_is_none_is_named() -> None:

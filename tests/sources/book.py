@@ -48,6 +48,9 @@ class Book:
     def refuse(self, cluster: str, reason: str, size: int) -> None:
         raise AssertionError(reason)
 
+    def report_secret_problem(self, cluster: str, problem: str) -> None:
+        raise AssertionError(problem)
+
     async def position(self, file: str) -> Position | None:
         if self.unknown:
             self.unknown -= 1

@@ -34,6 +34,9 @@ class Database:
     def refuse(self, cluster: str, reason: str, size: int) -> None:
         raise AssertionError(reason)
 
+    def report_secret_problem(self, cluster: str, problem: str) -> None:
+        raise AssertionError(problem)
+
     async def position(self, file: str) -> Position | None:
         row = self._connection.execute("select * from positions where file = ?", (file,)).fetchone()
         return None if row is None else Position(*row)

@@ -90,12 +90,15 @@ PROD = certificate(
         ((AllowedSubject("apiserver-prod"),), False),
         ((AllowedSubject("prod"),), False),
         ((AllowedSubject("APISERVER-*"),), False),
-        ((AllowedSubject(organization="prod"),), True),
+        ((AllowedSubject(organization="prod"),), False),
+        ((AllowedSubject(organization="*"),), True),
         ((AllowedSubject(organization="apiserver-*"),), False),
-        ((AllowedSubject("apiserver-*", "prod"),), True),
+        ((AllowedSubject("apiserver-*", "*"),), True),
         ((AllowedSubject("apiserver-*", "staging"),), False),
-        ((AllowedSubject("other"), AllowedSubject(organization="prod")), True),
+        ((AllowedSubject("other"), AllowedSubject("apiserver-prod.eu")), True),
         ((AllowedSubject(alternative_name="DNS:*.prod.example"),), True),
+        ((AllowedSubject(alternative_name="DNS:API.Prod.example"),), True),
+        ((AllowedSubject(alternative_name="URI:SPIFFE://prod/api"),), False),
         ((AllowedSubject(alternative_name="URI:*.prod.example"),), False),
         ((AllowedSubject(alternative_name="IP:10.0.0.7"),), True),
         ((AllowedSubject(alternative_name="IP:10.0.0.70"),), False),
@@ -110,6 +113,25 @@ def test_subjects(subjects: tuple[AllowedSubject, ...], fits: bool) -> None:
     if denial is not None:
         assert denial.status == 403
         assert "`O=clusters, O=prod, CN=apiserver-prod.eu`" in denial.text
+
+
+@pytest.mark.parametrize(
+    ("given", "fits"),
+    [
+        (certificate(("commonName", "apiserver"), ("commonName", "other")), False),
+        (certificate(("commonName", "other"), ("commonName", "apiserver")), False),
+        (certificate(("commonName", "apiserver"), ("commonName", "apiserver")), True),
+        ({"subject": ((("commonName", "apiserver"), ("commonName", "other")),)}, False),
+        (certificate(("commonName", "apiserver\0.other")), False),
+        (certificate(("commonName", "apiserver\n")), False),
+        (certificate(("organizationName", "apiserver")), False),
+        (certificate(names=(("DNS", "apiserver"),)), False),
+    ],
+)
+@pytest.mark.parametrize("pattern", ["apiserver", "apiserver*"])
+def test_a_name_that_is_there_twice(given: dict[str, Any], fits: bool, pattern: str) -> None:
+    """All common names have to fit: who gets one signed beside another is not that other. NUL fits nothing."""
+    assert (Gate(PathSettings(subjects=(AllowedSubject(pattern),))).check([], given) is None) == fits
 
 
 @pytest.mark.parametrize("given", [None, {}])

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from lanner.sources import listener as listener_module
+from lanner.sources import secret_files
 from lanner.sources import tls as tls_module
 from lanner.sources.tls import TlsError, TlsFiles, handshake_problem
 from lanner.sources.webhook_settings import (
@@ -136,6 +137,82 @@ def test_files_that_change(
         assert kept.post(served.url, content=b"{}", headers=JSON).status_code == 200
     lines = [record.getMessage() for record in caplog.records if record.name == tls_module.__name__]
     assert len([line for line in lines if "cannot be used" in line]) == 1
+
+
+REFUSED = (httpx.ReadError, httpx.RemoteProtocolError, httpx.ConnectError, httpx.WriteError)
+
+
+@pytest.mark.parametrize("spoiled", ["empty", "gone", "garbage", "pipe", "all gone"])
+def test_a_client_ca_that_turns_bad(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoiled: str
+) -> None:
+    """Nobody is let in by the one from before, also not on a connection that is there, until it is right again; it is
+    reported once."""
+    monkeypatch.setattr(tls_module, "CHECK_INTERVAL", 0.0)
+    monkeypatch.setattr(secret_files, "SETTLE_SECONDS", 0.0)
+    file, ca = tmp_path / "used.pem", tmp_path / "ca.pem"
+    shutil.copy(authority.issue(f"server-{spoiled}", "/CN=localhost", HERE), file)
+    shutil.copy(authority.file, ca)
+    client = trusting(authority, authority.issue(f"client-{spoiled}", "/CN=me"))
+    sink = FakeSink()
+    with serving(WebhookSettings(port=0, tls=TlsSettings(file, client_ca=ca)), sink) as served:
+        with httpx.Client(verify=client) as kept:
+            assert kept.post(served.url, content=b"{}", headers=JSON).status_code == 200
+            ca.unlink()
+            match spoiled:
+                case "empty":
+                    ca.touch()
+                case "garbage":
+                    ca.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+                case "pipe":
+                    os.mkfifo(ca)
+                case "all gone":
+                    file.unlink()
+            assert kept.post(served.url, content=b"{}", headers=JSON).status_code == 401
+        for _ in range(2):
+            with pytest.raises(REFUSED):
+                post(served.url, client)
+        ((cluster, problem),) = sink.secret_problems
+        assert cluster == ""
+        assert f"`{file if spoiled == 'all gone' else ca}`" in problem
+        ca.unlink(missing_ok=True)
+        shutil.copy(authority.file, ca)
+        shutil.copy(authority.issue(f"server-{spoiled}", "/CN=localhost", HERE), file)
+        assert post(served.url, client) == 200
+    assert len(sink.deliveries) == 2
+
+
+def test_another_client_ca(authority: Authority, server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was let in by the old one has to come again, with a certificate of the new one."""
+    monkeypatch.setattr(tls_module, "CHECK_INTERVAL", 0.0)
+    ca = tmp_path / "ca.pem"
+    shutil.copy(authority.file, ca)
+    other = Authority(tmp_path, "other")
+    old = trusting(authority, authority.issue("client-old", "/CN=me"))
+    new = trusting(authority, other.issue("client-new", "/CN=me"))
+    sink = FakeSink()
+    with serving(WebhookSettings(port=0, tls=TlsSettings(server, client_ca=ca)), sink) as served:
+        with httpx.Client(verify=old) as kept:
+            assert kept.post(served.url, content=b"{}", headers=JSON).status_code == 200
+            os.utime(ca)  # the same content is the same authority
+            assert kept.post(served.url, content=b"{}", headers=JSON).status_code == 200
+            shutil.copy(other.file, ca)
+            assert kept.post(served.url, content=b"{}", headers=JSON).status_code == 401
+            with pytest.raises(REFUSED):
+                kept.post(served.url, content=b"{}", headers=JSON)
+        assert post(served.url, new) == 200
+    assert sink.secret_problems == []
+
+
+def test_two_common_names(authority: Authority, server: Path) -> None:
+    """A certificate that also names the one who may post is not that one's."""
+    paths = (PathSettings(subjects=(AllowedSubject("apiserver"),)),)
+    tls = TlsSettings(server, client_ca=authority.file)
+    with serving(WebhookSettings(port=0, paths=paths, tls=tls), FakeSink()) as served:
+        for number, (subject, status) in enumerate(
+            {"/CN=apiserver": 200, "/CN=apiserver/CN=mallory": 403, "/CN=mallory/CN=apiserver": 403}.items()
+        ):
+            assert post(served.url, trusting(authority, authority.issue(f"two-{number}", subject))) == status
 
 
 def test_files_are_not_looked_at_all_the_time(server: Path, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ class FakeSink:
     def __init__(self) -> None:
         self.deliveries: list[Delivery] = []
         self.refusals: list[tuple[str, str, int]] = []
+        self.secret_problems: list[tuple[str, str]] = []
         self.refused = threading.Semaphore(0)
         """One for every refusal."""
         self.failure: Exception | None = None
@@ -45,6 +46,9 @@ class FakeSink:
     def refuse(self, cluster: str, reason: str, size: int) -> None:
         self.refusals.append((cluster, str(reason), size))
         self.refused.release()
+
+    def report_secret_problem(self, cluster: str, problem: str) -> None:
+        self.secret_problems.append((cluster, problem))
 
     async def position(self, file: str) -> Position | None:
         return None

@@ -1,48 +1,51 @@
-"""`lanner check`: what is wrong with rules files and configuration files, without running anything."""
+"""`lanner check`: what is wrong with rules files, configuration files, or a whole set-up, without running anything."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from lanner.cli.loading import read_config, some_files
-from lanner.cli.options import config_options, format_options
+from lanner.cli.loading import load_config, read_config, rules_files, some_files
+from lanner.cli.options import config_options, format_options, rules_option
 from lanner.cli.table import plural
 from lanner.config import Config, ConfigError
-from lanner.config.files import load_tree
-from lanner.config.named_files import check_file, check_input, check_named_files
-from lanner.config.service import PluginConfig
 from lanner.diagnostics.codes import Code
 from lanner.diagnostics.diagnostic import Diagnostic
 from lanner.diagnostics.render import falco_json, render_text
 from lanner.diagnostics.report import Report
-from lanner.diagnostics.source import Span
 from lanner.engine.loader import FileResult, load_rules
 from lanner.rules.reader import KNOWN_KEYS
 from lanner.yamltext import opening_key, read_source
 
 
 @click.command(name="check", epilog="Example: lanner check --format json my_rules.yaml falco.yaml")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@rules_option
 @config_options
 @format_options("text", "json")
-def command(files: tuple[Path, ...], config_path: Path | None, overrides: tuple[str, ...], output_format: str) -> int:
+def command(
+    files: tuple[Path, ...],
+    rules: tuple[Path, ...],
+    config_path: Path | None,
+    overrides: tuple[str, ...],
+    output_format: str,
+) -> int:
     """Check rules files and configuration files.
 
+    Without FILES: all that `lanner run` would start with; `-c`, `-o` and `-r` mean what they mean there, and what it
+    refuses is an error here.
+
     FILES may be folders. Rules files are checked together, in the order given: a later one may build on an earlier
-    one. A file that is a mapping of keys is taken for a configuration, and the files that it names have to be there.
+    one. A file that is a mapping of keys is taken for a configuration, and the files that it names are looked into.
     Exit code 0: valid, warnings allowed; 1: not.
     """
-    config = read_config(config_path, overrides)
-    paths = some_files(files)
-    configurations = [path for path in paths if is_configuration(path)]
-    rules = [path for path in paths if path not in configurations]
-    results = [*(check_configuration(path) for path in configurations), *load_rules(rules, config).files]
+    if files and rules:
+        raise click.UsageError("name rules files as FILES, or leave FILES out to check what `-r` and `-c` say")
+    results = _check_files(files, config_path, overrides) if files else _check_setup(rules, config_path, overrides)
     if output_format == "json":
         click.echo(
             json.dumps(falco_json([(result.name, result.diagnostics) for result in results]), ensure_ascii=False)
@@ -50,6 +53,20 @@ def command(files: tuple[Path, ...], config_path: Path | None, overrides: tuple[
     else:
         report(results)
     return 0 if all(result.ok for result in results) else 1
+
+
+def _check_files(files: tuple[Path, ...], config_path: Path | None, overrides: tuple[str, ...]) -> list[FileResult]:
+    config = read_config(config_path, overrides)
+    paths = some_files(files)
+    configurations = [path for path in paths if is_configuration(path)]
+    rules = [path for path in paths if path not in configurations]
+    return [*(check_configuration(path) for path in configurations), *load_rules(rules, config).files]
+
+
+def _check_setup(rules: tuple[Path, ...], config_path: Path | None, overrides: tuple[str, ...]) -> list[FileResult]:
+    config = load_config(config_path, overrides)
+    results = [_judged(config, config.path or "configuration")]
+    return [*results, *load_rules(rules_files(rules, config), config).files]
 
 
 def is_configuration(path: Path) -> bool:
@@ -64,40 +81,16 @@ def is_configuration(path: Path) -> bool:
 
 def check_configuration(path: Path) -> FileResult:
     """The problems of a configuration file and of the files that it names, in the shape of a rules file's."""
-    from lanner.service.wiring import wire  # here, since it knows all sources, and rules files need none of them
-
-    files = Report()
     try:
-        config = Config.load(path)
-        root, _ = load_tree(path, (), os.environ, Report())  # its problems are in `config`
+        return _judged(Config.load(path), str(path))
     except ConfigError as error:
         return FileResult(str(path), (Diagnostic(Code.ERR_FILE_READ, str(error)),))
-    check_named_files(root, config.service.server, files)
-    for plugin in config.service.plugins:
-        _check_plugin_files(plugin, files)
-    return FileResult(str(path), (*config.diagnostics, *wire(config.service).diagnostics, *files.diagnostics))
 
 
-def _check_plugin_files(plugin: PluginConfig, report: Report) -> None:
-    """What an entry of `plugins` names: a certificate, or what is read. Entries that cannot be used: see `wire`."""
-    from lanner.sources import registry
+def _judged(config: Config, name: str) -> FileResult:
+    from lanner.cli.setup import judge  # here, since it knows all sources, and rules files need none of them
 
-    if plugin.plugin not in registry.BUILT_IN:
-        return
-    try:
-        params = registry.plan(plugin.plugin, plugin.init_config, plugin.open_params).params
-    except registry.SourceError:
-        return
-    match params:
-        case registry.WebhookParams(certificate=Path() as certificate):
-            check_file(str(certificate), _span(plugin, "init_config.sslCertificate"), report)
-        case registry.FollowParams() | registry.OnceParams():
-            check_input(params.target, _span(plugin, "open_params"), report)
-
-
-def _span(plugin: PluginConfig, part: str) -> Span:
-    entry = plugin.at(part)
-    return entry.value.span or entry.key
+    return FileResult(name, (*config.diagnostics, *judge(config)[1]))
 
 
 def report(results: Sequence[FileResult]) -> None:

@@ -10,6 +10,8 @@ from lanner.cli.loading import load, read_config
 from lanner.cli.options import config_options, rules_option
 from lanner.decode import decode
 from lanner.event import MISSING, AuditEvent, MaybeText, ObjectRef, ResponseStatus, User
+from lanner.regular_file import read_regular_file
+from lanner.sources.files import MAX_TEXT
 
 _A_TIME = "2026-01-02T03:04:05.000000Z"  # any: it only has to be since 2000
 
@@ -75,7 +77,7 @@ def _given(value: str | None) -> MaybeText:
 
 def _only_event(path: Path) -> AuditEvent:
     """The event in a file. Raises click.ClickException for anything else."""
-    decoded = decode(path.read_bytes())
+    decoded = decode(read_regular_file(path, MAX_TEXT))
     if decoded.malformed:
         raise click.ClickException(f"{path}: {decoded.malformed[0].reason}")
     if len(decoded.events) != 1:

@@ -16,12 +16,17 @@ from lanner.diagnostics.render import render_text
 from lanner.engine.loader import LoadResult, load_rules
 
 
-def read_config(path: Path | None, overrides: Sequence[str]) -> Config:
-    """The configuration, with its problems shown on standard error. Ends the command if it cannot be used."""
+def load_config(path: Path | None, overrides: Sequence[str]) -> Config:
+    """The configuration, whatever is wrong in it. Ends the command if its file cannot be read at all."""
     try:
-        config = Config.load(path, overrides)
+        return Config.load(path, overrides)
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
+
+
+def read_config(path: Path | None, overrides: Sequence[str]) -> Config:
+    """The configuration, with its problems shown on standard error. Ends the command if it cannot be used."""
+    config = load_config(path, overrides)
     show(config.diagnostics)
     if not config.ok:
         raise click.exceptions.Exit(1)

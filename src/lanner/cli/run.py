@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from lanner.app import Options, Service
-from lanner.cli.loading import load, read_config, rules_files, show
+from lanner.cli.loading import load, load_config, rules_files, show
 from lanner.cli.options import config_options, rules_option
+from lanner.cli.setup import judge
 from lanner.cli.table import plural
 from lanner.service.logs import set_up
-from lanner.service.wiring import wire
 from lanner.store.errors import StoreError
 
 
@@ -57,10 +57,11 @@ def command(
         return _other("rules", [*chosen, *([describe] if describe else [])])
     if list_fields:
         return _other("fields", [])
-    config = read_config(config_path, overrides)
-    wiring = wire(config.service)
-    show(wiring.diagnostics)
-    if not wiring.ok:
+    config = load_config(config_path, overrides)
+    wiring, problems = judge(config)
+    problems = (*config.diagnostics, *problems)
+    show(problems)
+    if any(problem.is_error for problem in problems):
         raise click.exceptions.Exit(1)
     loaded = load(rules, config)
     if not loaded.ok:

@@ -21,8 +21,9 @@ from lanner.cli.looking import SECOND, ago, size, span
 from lanner.cli.options import config_options
 from lanner.cli.table import printable, terminal_width, wrapped
 from lanner.config import Config
+from lanner.config.access import Access
 from lanner.service.records import INTERNAL
-from lanner.service.wiring import logins, tokens
+from lanner.sources.secret_files import SecretFileError, read_password, read_tokens
 from lanner.store.errors import StoreError
 from lanner.store.place import identity, place
 from lanner.store.records import Counters, SourceCounters
@@ -118,6 +119,7 @@ def described(config: Config, running: dict[str, Any] | None, counters: Counters
             case False:
                 theirs = running["store"].get("place", "unknown")
                 yield f"warning: the service commits into another store, or names it otherwise: {theirs}"
+        yield from (f"warning: {warning}" for warning in running.get("warnings", ()))
     yield f"store:   {place(config.service.store)}{f', {size(stored)}' if stored is not None else ''}"
     yield ""
     if counters is None:
@@ -234,10 +236,8 @@ def service(config: Config) -> dict[str, Any] | None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     try:
-        if found := tokens(server.access):
-            request.add_header("Authorization", f"Bearer {found[0]}")
-        elif pairs := logins(server.access):
-            request.add_header("Authorization", f"Basic {b64encode(':'.join(pairs[0]).encode()).decode()}")
+        if login := _login(server.access):
+            request.add_header("Authorization", login)
         try:
             with urllib.request.urlopen(request, timeout=ASKING, context=context) as answer:
                 body = answer.read()
@@ -247,3 +247,19 @@ def service(config: Config) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return document if isinstance(document, dict) and {"sources", "store"} <= document.keys() else None
+
+
+def _login(access: Access) -> str:
+    """The Authorization header for the service; empty where none is needed, or no secret can be read: then it tells
+    less."""
+    try:
+        if access.token:
+            return f"Bearer {access.token}"
+        if access.token_file:
+            return f"Bearer {read_tokens(Path(access.token_file))[0]}"
+        if access.username:
+            password = read_password(Path(access.password_file))[0] if access.password_file else access.password
+            return f"Basic {b64encode(f'{access.username}:{password}'.encode()).decode()}"
+    except SecretFileError as error:
+        click.echo(f"cannot log in to the service: {error}", err=True)
+    return ""

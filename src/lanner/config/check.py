@@ -1,21 +1,31 @@
 """Holds a tree of settings against the table: unknown keys, values of the wrong kind.
 
-Values that cannot be used are reported and left out, so that the defaults hold.
+Values that cannot be used are reported and left out, so that the defaults hold. Among Falco's keys an unknown one is a
+warning, as it may be of another version; among our own it is an error, since what it asks for would not happen.
 """
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 
 from lanner.config.settings import SETTINGS, Kind, Setting, children, is_list, is_section
-from lanner.config.tree import Items, Node, Scalar, Section, read_bool, read_integer
+from lanner.config.tree import Items, Node, Scalar, Section, hide, read_bool, read_integer, scalars
 from lanner.config.units import read_duration, read_size
-from lanner.diagnostics.codes import Code
+from lanner.diagnostics.codes import Code, Severity
 from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import Span
 
 STORE_SCHEMES = ("sqlite", "postgresql", "postgres")
 """How the URL of a store begins; the last is another word for the one before it."""
+
+
+OWN = "lanner"
+"""The section of what Falco does not have."""
+
+_NEED_THEIR_VARIABLES = (f"{OWN}.", "webserver.listen_address", "plugins[].open_params")
+"""Beginnings of settings that must not become something else because a variable is not set: all of our own, and where
+to listen, since an empty address means all addresses."""
 
 
 def check(root: Section, report: Report) -> dict[str, object]:
@@ -30,10 +40,19 @@ def _store(root: Section, values: dict[str, object], report: Report) -> None:
     """The URL of the store, as far as can be told without the store. It may hold a password: no part is repeated."""
     url = str(values.get("lanner.store", ""))
     scheme, colon, rest = url.partition("://")
-    if not url or (scheme in STORE_SCHEMES and rest):
+    unescaped = scheme in STORE_SCHEMES[1:] and _is_ambiguous(rest)
+    if not url or (scheme in STORE_SCHEMES and rest and not unescaped):
         return
     del values["lanner.store"]
     span = _place(root, ("lanner", "store"))
+    if unescaped:
+        report.add(
+            Code.CONFIG_ERROR,
+            "`lanner.store` holds an `@` that is not escaped in its password or options",
+            span,
+            "write `%40` for it, or use a password file (.pgpass).",
+        )
+        return
     known = " or ".join(f"`{scheme}`" for scheme in STORE_SCHEMES[:2])
     problem = f"`{scheme}` is no kind of store" if colon and scheme.isalnum() else "`lanner.store` is no URL of a store"
     if scheme in STORE_SCHEMES:
@@ -46,6 +65,17 @@ def _store(root: Section, values: dict[str, object], report: Report) -> None:
     )
 
 
+_AUTHORITY = re.compile(r"(?:([^:/]*(?::[^@]*)?)@)?([^/?]*)", re.DOTALL)
+
+
+def _is_ambiguous(rest: str) -> bool:
+    """Whether a `@` in a URL, behind its scheme, can be taken for the end of the user and password when it is not."""
+    match = _AUTHORITY.match(rest)
+    assert match is not None
+    user, host = match[1] or "", match[2]
+    return "@" in host or "=" in user.partition("?")[2]
+
+
 def _place(root: Section, path: tuple[str, str]) -> Span:
     """Where a value in a section of the top stands, which is there."""
     section = root.entries[path[0]].value
@@ -55,21 +85,32 @@ def _place(root: Section, path: tuple[str, str]) -> Span:
 
 
 def _section(path: str, node: Section, values: dict[str, object], report: Report) -> None:
-    known = children(path)
+    known = sorted(children(path))
+    own = path.partition(".")[0] == OWN
     for key, entry in node.entries.items():
         if key not in known:
+            near = _near(key, known)
             where = f" in `{path}`" if path else ""
-            report.add(
-                Code.CONFIG_UNKNOWN_KEY, f"unknown key `{key}`{where}", entry.key, _advice(key, path, sorted(known))
-            )
+            code = Code.CONFIG_ERROR if own or near == OWN else Code.CONFIG_UNKNOWN_KEY
+            if code.severity is Severity.ERROR:
+                hide(entry.value)  # what is meant may be a secret
+            report.add(code, f"unknown key `{key}`{where}", entry.key, _advice(near, path, known))
             continue
         _value(f"{path}.{key}" if path else key, entry.value, values, report)
+    for key, span in node.repeated:
+        if own or (not path and key == OWN):
+            where = f" in `{path}`" if path else ""
+            report.add(Code.CONFIG_ERROR, f"`{key}` is there twice{where}", span, "put both together.")
 
 
-def _advice(key: str, path: str, known: list[str]) -> str:
-    near = get_close_matches(key, known, n=1, cutoff=0.6)
+def _near(key: str, known: list[str]) -> str:
+    """The known key that is most like this one, if one is."""
+    return next(iter(get_close_matches(key.lower(), known, n=1, cutoff=0.6)), "")
+
+
+def _advice(near: str, path: str, known: list[str]) -> str:
     if near:
-        return f"did you mean `{near[0]}`?"
+        return f"did you mean `{near}`?"
     return (
         f"the keys there are {_listed(known)}."
         if path
@@ -119,6 +160,11 @@ def _value(name: str, node: Node, values: dict[str, object], report: Report) -> 
             values[name] = read(setting, node)
         except ValueError as error:
             report.add(Code.CONFIG_ERROR, _problem(setting, node), node.span, str(error))
+            return
+        if name.startswith(_NEED_THEIR_VARIABLES) and not setting.asks_for:
+            for scalar in scalars(node):
+                if scalar.unset:
+                    report.add(Code.CONFIG_ERROR, f"`{name}` is incomplete", scalar.span, "set the variable.")
 
 
 def read(setting: Setting, node: Node) -> object:

@@ -180,10 +180,15 @@ class _Reader:
         found = cast("tuple[str, ...]", self._values.get("rules_files" if new is not None else "rules_file", ()))
         kept: list[str] = []
         for index, name in enumerate(found):
+            node = entry.value.items[index] if isinstance(entry.value, Items) else entry.value
+            if not name.strip():  # as a path it would be the current directory
+                self._report.add(
+                    Code.CONFIG_ERROR, "an entry of `rules_files` is empty", node.span, "name a file or folder."
+                )
+                continue
             if Path(name).exists():
                 kept.append(name)
                 continue
-            node = entry.value.items[index] if isinstance(entry.value, Items) else entry.value
             self._report.add(
                 Code.CONFIG_FILE_NOT_FOUND,
                 f"there is no rules file `{name}`",

@@ -1,7 +1,8 @@
 """From files and `-o` options to one tree of settings.
 
 Order, as in Falco: the main file, then the files in `config_files` (also those that `-o` adds) in the order given and
-folders by name, then all other `-o` options.
+folders by name, then all other `-o` options. An included file replaces a section of Falco's as a whole; our own section
+is put together key by key, so that a file that sets one of its keys takes nothing from the others.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lanner.config.check import OWN
 from lanner.config.overrides import apply, parse_override
 from lanner.config.tree import Entry, Items, Node, Scalar, Section, TreeError, build
 from lanner.diagnostics.codes import Code
 from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import SourceFile, Span
+from lanner.regular_file import MAX_TEXT_BYTES, read_regular_file, reason
+from lanner.secrecy import secret_stretches, url_stretches
 from lanner.yamltext import documents
 
 INCLUDES = "config_files"
@@ -55,12 +59,17 @@ def _override(root: Section, option: str, report: Report) -> None:
 def _read(path: Path, environ: Mapping[str, str], report: Report) -> Section:
     """The settings in a file; none if it is no mapping. Raises ConfigError if it cannot be read."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_regular_file(path, MAX_TEXT_BYTES).decode("utf-8-sig")
     except OSError as error:
-        raise ConfigError(f"cannot read `{path}`: {(error.strerror or str(error)).lower()}") from None
+        raise ConfigError(f"cannot read `{path}`: {reason(error)}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"cannot read `{path}`: it is not UTF-8 text") from None
-    found = documents(SourceFile(str(path), text), report)
+    source = SourceFile(str(path), text)
+    errors = report.error_count
+    found = documents(source, report)
+    parsed = report.error_count == errors
+    for start, end in url_stretches(text) if parsed else secret_stretches(text):
+        source.hide(start, end)
     try:
         root = build(found[0], environ) if found else Section()
     except TreeError as error:
@@ -82,6 +91,9 @@ def _include(root: Section, main: Path | None, files: list[str], environ: Mappin
         if found is None:
             continue  # reported where all settings are checked
         name, strategy, span = found
+        if not name.strip():
+            report.add(Code.CONFIG_ERROR, "an entry of `config_files` is empty", span, "name a file or folder.")
+            continue
         path = Path(name)
         if main is not None and path == main:
             report.add(Code.CONFIG_ERROR, f"`{name}` includes itself", span, "leave it out of `config_files`.")
@@ -122,10 +134,15 @@ def _files_in(path: Path) -> list[Path]:
     return [path]
 
 
-def _merge(root: Section, included: Section, strategy: str, report: Report) -> None:
-    """`append` adds to lists and replaces the rest, `override` replaces, `add-only` keeps what is there."""
+def _merge(root: Section, included: Section, strategy: str, report: Report, inside: bool = False) -> None:
+    """`append` adds to lists and replaces the rest, `override` replaces, `add-only` keeps what is there.
+
+    `inside`: of our own section, whose sections are put together with `append`.
+    """
+    root.repeated += included.repeated
     for key, entry in included.entries.items():
-        if key == INCLUDES:
+        own = inside or key == OWN
+        if key == INCLUDES and not inside:
             report.add(
                 Code.CONFIG_ERROR, "an included file cannot include files", entry.key, "list them in the main file."
             )
@@ -138,5 +155,7 @@ def _merge(root: Section, included: Section, strategy: str, report: Report) -> N
         elif isinstance(entry.value, Items) and isinstance(present.value, Items):
             joined = Items([*present.value.items, *entry.value.items], present.value.span)
             root.entries[key] = Entry(present.key, joined)
+        elif own and isinstance(entry.value, Section) and isinstance(present.value, Section):
+            _merge(present.value, entry.value, strategy, report, own)
         else:
             root.entries[key] = entry

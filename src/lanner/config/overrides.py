@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lanner.config.tree import Entry, Items, Node, Scalar, Section, TreeError, build, valid_text
+from lanner.config.tree import Entry, Items, Node, Scalar, Section, TreeError, build, hide, valid_text
 from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import SourceFile, Span, Text
+from lanner.secrecy import is_secret_key, masked, secret_stretches
 from lanner.yamltext import documents
 
 APPEND = -1
@@ -32,13 +33,13 @@ class Override:
 def parse_override(option: str) -> Override:
     """Read one `-o`. Raises TreeError with a span within the option, which is its own file."""
     option = valid_text(option)
-    source = SourceFile("-o", option)
+    source = _source(option)
     path, behind = _path(source)
     value = option[behind:]
     if value[:1] + value[-1:] in ("{}", "[]"):
         report = Report()
         # Blanks in the place of the path keep the columns.
-        found = documents(SourceFile("-o", " " * behind + value), report)
+        found = documents(_source(" " * behind + value), report)
         if report.has_errors:
             problem = report.diagnostics[0]
             raise TreeError(problem.message, problem.span or source.span(behind, len(option)), problem.help)
@@ -46,7 +47,17 @@ def parse_override(option: str) -> Override:
     else:
         text = Text.at(value, source, range(behind, len(option) + 1))
         node = Scalar(text, source.span(behind, len(option)))
+    if any(isinstance(step, str) and is_secret_key(step) for step in path):
+        hide(node)
     return Override(path, node, source.span(0, behind - 1))
+
+
+def _source(text: str) -> SourceFile:
+    """An option as its own file. It is one short text, so all in it that looks like a secret is hidden at once."""
+    source = SourceFile("-o", text)
+    for start, end in secret_stretches(text):
+        source.hide(start, end)
+    return source
 
 
 def _path(source: SourceFile) -> tuple[tuple[str | int, ...], int]:
@@ -87,7 +98,7 @@ def _path(source: SourceFile) -> tuple[tuple[str | int, ...], int]:
             name += text[position]
             named = True
         position += 1
-    raise refuse(f"`{text}` has no `=`", 0, len(text))
+    raise refuse(f"`{masked(text)}` has no `=`", 0, len(text))
 
 
 def apply(root: Section, override: Override) -> None:

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
-from lanner.config.check import read
+from lanner.config.access import Access, read_access
+from lanner.config.places import Place, Places
 from lanner.config.settings import SETTINGS
 from lanner.config.tree import Entry, Items, Node, Scalar, Section, TreeError, build, plain
 from lanner.config.units import read_duration, read_size
 from lanner.diagnostics.codes import Code
+from lanner.diagnostics.diagnostic import Diagnostic
 from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import SourceFile, Span
 from lanner.yamltext import documents
@@ -34,29 +35,15 @@ INTERNAL = "internal"
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """What a client must show; nothing without any. Tokens and password may stand in files, which may change."""
-
-    token: str = field(default="", repr=False)
-    token_file: str = ""
-    username: str = ""
-    password: str = field(default="", repr=False)
-    password_file: str = ""
-
-    @property
-    def open(self) -> bool:
-        """Whether anybody is let in."""
-        return not (self.token or self.token_file or self.username)
-
-
-@dataclass(frozen=True, slots=True)
 class WebhookPath:
-    """A path that takes events, the cluster that posts there and what it must show."""
+    """A path that takes events, the cluster that posts there and what it must show. `subjects_at`: where the subjects
+    stand."""
 
     path: str
     cluster: str = ""
-    access: Access = Access()
+    access: Access = field(default_factory=Access)
     allowed_subjects: tuple[str, ...] = ()
+    subjects_at: Span | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +57,8 @@ class WebhookConfig:
     certificate: str = ""
     key: str = ""
     client_ca: str = ""
-    span: Span | None = field(default=None, compare=False, repr=False)
+    places: Places = field(default_factory=dict, compare=False, repr=False)
+    """Where the keys stand that are there; `` is the whole entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +69,7 @@ class FileConfig:
     path: str
     follow: bool
     cluster: str = ""
+    span: Span | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +148,17 @@ class ServerConfig:
     certificate: str
     key: str
     access: Access
+    places: Places = field(default_factory=dict, compare=False, repr=False)
+    """Where `certificate`, `key` and `port` stand, if they do."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceConfig:
-    """All of it."""
+    """All of it.
+
+    `problems`: what keeps the service from starting, and no other command from working: a secret that is asked for and
+    missing is not there either for whoever looks at alerts. Not `sound`: some values could not be used.
+    """
 
     data_dir: str
     store: str = field(repr=False)
@@ -181,6 +176,8 @@ class ServiceConfig:
     log_stderr: bool
     log_format: str
     log_level: str
+    sound: bool = True
+    problems: tuple[Diagnostic, ...] = field(default=(), compare=False, repr=False)
 
 
 _METADATA = "metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration"
@@ -218,41 +215,12 @@ def read_service(
     return _Reader(root, values, report).read(environ)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """An item of a list of settings, and the name of its settings in the table: `lanner.webhooks[]`."""
-
-    name: str
-    node: Section
-
-    @property
-    def span(self) -> Span:
-        assert self.node.span is not None
-        return self.node.span
-
-    def get(self, key: str, kind: type[T]) -> T:
-        setting = SETTINGS[f"{self.name}.{key}"]
-        entry = self.node.entries.get(key)
-        value: object = setting.default
-        if entry is not None and not (isinstance(entry.value, Scalar) and entry.value.empty):
-            with suppress(ValueError):  # reported where all settings are checked
-                value = read(setting, entry.value)
-        assert isinstance(value, kind)
-        return value
-
-    def has(self, key: str) -> bool:
-        return bool(self.get(key, object))
-
-    def at(self, key: str) -> Span:
-        entry = self.node.entries.get(key)
-        return self.span if entry is None else entry.value.span or entry.key
-
-
 class _Reader:
     def __init__(self, root: Section, values: Mapping[str, object], report: Report) -> None:
         self._root = root
         self._values = values
         self._report = report
+        self._serving = Report()
         self._names: set[str] = set()
 
     def read(self, environ: Mapping[str, str]) -> ServiceConfig:
@@ -260,6 +228,7 @@ class _Reader:
         files = [self._file(place) for place in self._places("lanner.files")]
         plugins = [plugin for plugin in map(self._plugin, self._plugins()) if plugin is not None]
         folder = self._get("lanner.data_dir", str) or default_folder(environ)
+        server = self._server()
         return ServiceConfig(
             data_dir=folder,
             store=self._get("lanner.store", str) or f"sqlite:///{Path(folder).absolute() / STORE_FILE}",
@@ -271,12 +240,14 @@ class _Reader:
             limits=self._limits(),
             silence=self._silence(),
             redact=self._redaction(),
-            server=self._server(),
+            server=server,
             stdout=self._get("stdout_output.enabled", bool),
             buffered=self._get("buffered_outputs", bool),
             log_stderr=self._get("log_stderr", bool),
             log_format=self._get("lanner.log_format", str),
             log_level=self._get("log_level", str),
+            sound=not self._report.has_errors,
+            problems=self._serving.diagnostics,
         )
 
     # single settings
@@ -318,12 +289,12 @@ class _Reader:
         assert entry is not None
         return entry.value.items[index].span or entry.key if isinstance(entry.value, Items) else self._span(name)
 
-    def _places(self, name: str) -> Iterator[_Place]:
+    def _places(self, name: str) -> Iterator[Place]:
         entry = self._entry(name)
         if entry is not None and isinstance(entry.value, Items):
             for item in entry.value.items:
                 if isinstance(item, Section) and item.span is not None:
-                    yield _Place(f"{name}[]", item)
+                    yield Place(f"{name}[]", item)
 
     # sources
 
@@ -342,28 +313,25 @@ class _Reader:
         self._names.add(name)
         return name
 
-    def _webhook(self, place: _Place) -> WebhookConfig:
-        own = place.node.entries.get("paths")
-        paths = [
-            self._path(_Place("lanner.webhooks[].paths[]", item))
-            for item in (own.value.items if own is not None and isinstance(own.value, Items) else [])
-            if isinstance(item, Section) and item.span is not None
-        ]
+    def _webhook(self, place: Place) -> WebhookConfig:
+        place.check_not_empty(self._serving)
+        own = self._path(place)
+        paths = [self._path_of_its_own(item, own) for item in self._paths(place)]
         if not paths or "path" in place.node.entries:
-            paths.insert(0, self._path(place))
+            paths.insert(0, own)
         seen: set[str] = set()
         for path in paths:
             if path.path in seen:
                 self._error(f"`{path.path}` is there twice", place.span, "every path of a webhook is for one cluster.")
             seen.add(path.path)
-        certificate = place.get("certificate", str)
         for key in ("key", "client_ca"):
-            if place.has(key) and not certificate:
+            if place.get(key, str) and not place.is_set("certificate"):
                 self._error(f"`{key}` without a `certificate`", place.at(key), "add `certificate: FILE`.")
-        if any(path.allowed_subjects for path in paths) and not place.has("client_ca"):
+        subjects = next((path for path in paths if path.allowed_subjects), None)
+        if subjects is not None and not place.has("client_ca"):
             self._error(
                 "`allowed_subjects` without a `client_ca`",
-                place.at("allowed_subjects"),
+                subjects.subjects_at or place.span,
                 "add `client_ca: FILE`, the authority that signs the clients' certificates.",
             )
         return WebhookConfig(
@@ -371,13 +339,39 @@ class _Reader:
             address=place.get("address", str),
             port=self._port(place.get("port", int), place.at("port")),
             paths=tuple(paths),
-            certificate=certificate,
+            certificate=place.get("certificate", str),
             key=place.get("key", str),
             client_ca=place.get("client_ca", str),
-            span=place.at("port"),
+            places=MappingProxyType({"": place.span, **place.places()}),
         )
 
-    def _path(self, place: _Place) -> WebhookPath:
+    def _paths(self, place: Place) -> list[Place]:
+        """The entries of `paths`. Without any the webhook's own path would be open to what was meant for them."""
+        entry = place.node.entries.get("paths")
+        if entry is None:
+            return []
+        items = entry.value.items if isinstance(entry.value, Items) else []
+        if not items and (isinstance(entry.value, Items) or (isinstance(entry.value, Scalar) and entry.value.empty)):
+            self._error(
+                "`lanner.webhooks[].paths` is empty", entry.value.span or entry.key, "give it paths, or leave it out."
+            )
+        return [
+            Place("lanner.webhooks[].paths[]", item)
+            for item in items
+            if isinstance(item, Section) and item.span is not None
+        ]
+
+    def _path_of_its_own(self, place: Place, above: WebhookPath) -> WebhookPath:
+        """An entry of `paths`. What it does not ask for itself, it asks for as the webhook does."""
+        place.check_not_empty(self._serving)
+        path = self._path(place)
+        if path.access.open:
+            path = replace(path, access=above.access)
+        if not place.has("allowed_subjects"):
+            path = replace(path, allowed_subjects=above.allowed_subjects, subjects_at=above.subjects_at)
+        return path
+
+    def _path(self, place: Place) -> WebhookPath:
         path = place.get("path", str)
         if not path.startswith("/") or not path.isprintable() or set(path) & set("{}?#% "):
             self._error(
@@ -385,22 +379,15 @@ class _Reader:
                 place.at("path"),
                 "it begins with `/` and has no blanks and none of `{}?#%`: write `path: /k8s-audit`.",
             )
-        return WebhookPath(path, place.get("cluster", str), self._access(place), place.get("allowed_subjects", tuple))
+        return WebhookPath(
+            path,
+            place.get("cluster", str),
+            read_access(place, self._serving),
+            place.get("allowed_subjects", tuple),
+            place.at("allowed_subjects"),
+        )
 
-    def _access(self, place: _Place) -> Access:
-        access = Access(*(place.get(key, str) for key in Access.__slots__))
-        self._check_access(access, place.at("username"))
-        return access
-
-    def _check_access(self, access: Access, span: Span) -> None:
-        if bool(access.username) != bool(access.password or access.password_file):
-            self._error(
-                "basic authentication needs a name and a password",
-                span,
-                "write `username` and one of `password` and `password_file`.",
-            )
-
-    def _file(self, place: _Place) -> FileConfig:
+    def _file(self, place: Place) -> FileConfig:
         path = place.get("path", str)
         if not path:
             self._error("a file source needs a `path`", place.span, "write `- path: /var/log/kubernetes/audit.log`.")
@@ -409,6 +396,7 @@ class _Reader:
             path=path,
             follow=place.get("follow", bool) and path != STANDARD_INPUT,
             cluster=place.get("cluster", str),
+            span=place.at("path"),
         )
 
     def _port(self, port: int, span: Span | None) -> int:
@@ -419,13 +407,13 @@ class _Reader:
 
     # Falco's plugins
 
-    def _plugins(self) -> list[_Place]:
+    def _plugins(self) -> list[Place]:
         """The plugins to load: all, or those that `load_plugins` names, in its order."""
         places = list(self._places("plugins"))
         wanted = self._values.get("load_plugins")
         if wanted is None:
             return places
-        chosen: list[_Place] = []
+        chosen: list[Place] = []
         names = cast("tuple[str, ...]", wanted)
         for name in dict.fromkeys(names):
             found = [place for place in places if place.get("name", str) == name]
@@ -439,7 +427,7 @@ class _Reader:
                 )
         return chosen
 
-    def _plugin(self, place: _Place) -> PluginConfig | None:
+    def _plugin(self, place: Place) -> PluginConfig | None:
         plugin = place.get("name", str)
         if not plugin:
             self._error("a plugin needs a `name`", place.at("name"), "write `- name: k8saudit`.")
@@ -458,7 +446,7 @@ class _Reader:
             MappingProxyType(places),
         )
 
-    def _init_config(self, place: _Place) -> Section | None:
+    def _init_config(self, place: Place) -> Section | None:
         """The settings of a plugin: a mapping, or a text that is one as JSON or YAML. Anything else is reported."""
         entry = place.node.entries.get("init_config")
         match None if entry is None else entry.value:
@@ -487,7 +475,8 @@ class _Reader:
         """
         text = scalar.text
         report = Report()
-        found = documents(SourceFile("init_config", text.value), report)
+        source = SourceFile("init_config", text.value)
+        found = documents(source, report)
         try:
             node = build(found[0], None) if found else None
         except TreeError as error:
@@ -505,6 +494,9 @@ class _Reader:
                 entry.key = text.span(entry.key.start, entry.key.end)
                 value = entry.value.span
                 entry.value.span = entry.key if value is None else text.span(value.start, value.end)
+            for start, end in source.hidden:
+                outer = text.span(start, end)
+                outer.source.hide(outer.start, outer.end)
         return node
 
     # the rest
@@ -573,19 +565,35 @@ class _Reader:
                 self._span("webserver.k8s_healthz_endpoint"),
                 "write `k8s_healthz_endpoint: /healthz`.",
             )
-        access = Access(*(self._get(f"lanner.server.{key}", str) for key in Access.__slots__))
         section = self._entry("lanner.server")
-        if section is not None:
-            self._check_access(access, section.value.span or section.key)
+        access, places = Access(), {}
+        if section is not None and isinstance(section.value, Section) and section.value.span is not None:
+            place = Place("lanner.server", section.value)
+            place.check_not_empty(self._serving)
+            access = read_access(place, self._serving)
+            places = dict(place.places())
+        for name, key in (("certificate", "ssl_certificate"), ("enabled", "ssl_enabled"), ("port", "listen_port")):
+            if self._entry(f"webserver.{key}") is not None:
+                places[name] = self._span(f"webserver.{key}")
+        encrypted = self._get("webserver.ssl_enabled", bool)
+        certificate = self._get("webserver.ssl_certificate", str)
+        if encrypted and not certificate.strip():
+            self._serving.add(
+                Code.CONFIG_ERROR,
+                "`webserver.ssl_enabled` asks for https and `webserver.ssl_certificate` is empty",
+                self._span("webserver.ssl_certificate"),
+                "write `ssl_certificate: FILE`, one file with certificate and key.",
+            )
         return ServerConfig(
             enabled=self._get("webserver.enabled", bool),
             address=self._get("webserver.listen_address", str),
             port=self._port(port, self._span("webserver.listen_port") if port > 65_535 else None),
             healthz=path,
             metrics=self._get("webserver.prometheus_metrics_enabled", bool),
-            certificate=self._get("webserver.ssl_certificate", str) if self._get("webserver.ssl_enabled", bool) else "",
+            certificate=certificate if encrypted else "",
             key=self._get("lanner.server.key", str),
             access=access,
+            places=MappingProxyType(places),
         )
 
 

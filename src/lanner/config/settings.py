@@ -31,17 +31,23 @@ Default = bool | str | int | float | tuple[str, ...] | None
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting. `choices`: the only texts it takes, in any case. `default` None: nothing is set."""
+    """One setting. `choices`: the only texts it takes, in any case. `default` None: nothing is set.
+
+    `asks_for`: what the service must not do without once the key is there, such as authentication. Where it then holds
+    nothing, the service does not start; all other commands work.
+    """
 
     name: str
     kind: Kind
     default: Default
     description: str
     choices: tuple[str, ...] = ()
+    asks_for: str = ""
 
 
 B, T, I, N, L = Kind.BOOL, Kind.TEXT, Kind.INTEGER, Kind.NUMBER, Kind.TEXTS  # noqa: E741
 D, S = Kind.DURATION, Kind.SIZE
+AUTHENTICATION, HTTPS = "authentication", "https"
 STRATEGIES = ("append", "override", "add-only")
 
 _KEPT_FOR_SYSCALLS = "for system calls only; accepted and without effect"
@@ -56,10 +62,18 @@ _ACCESS = (
 
 
 def _access(prefix: str) -> tuple[Setting, ...]:
-    return tuple(Setting(f"{prefix}.{name}", kind, default, text) for name, kind, default, text in _ACCESS)
+    return tuple(
+        Setting(f"{prefix}.{name}", kind, default, text, asks_for=AUTHENTICATION)
+        for name, kind, default, text in _ACCESS
+    )
 
 
-_SUBJECTS = "with `client_ca`: common names of the client certificates that may post; empty for any that is signed"
+_SUBJECTS_ARE = "with `client_ca`: common names of the client certificates that may post; without it any that is signed"
+
+
+def _subjects(prefix: str) -> Setting:
+    return Setting(f"{prefix}.allowed_subjects", L, (), _SUBJECTS_ARE, asks_for=AUTHENTICATION)
+
 
 # Defaults that differ from Falco's. `rule_matching`: with `first`, the rule that is defined first hides all other
 # detections on an event. `webserver.listen_address`: nothing is open to the network unless somebody says so.
@@ -196,16 +210,26 @@ _TABLE: tuple[Setting, ...] = (
     Setting("lanner.webhooks[].port", I, 9765, "port to listen on"),
     Setting("lanner.webhooks[].path", T, "/k8s-audit", "path that takes events"),
     Setting("lanner.webhooks[].cluster", T, "", "name of the cluster that posts there"),
-    Setting("lanner.webhooks[].certificate", T, "", "certificate for https, or one file with certificate and key"),
-    Setting("lanner.webhooks[].key", T, "", "key of the certificate, if it is in another file"),
     Setting(
-        "lanner.webhooks[].client_ca", T, "", "authorities whose client certificates are taken; then one is needed"
+        "lanner.webhooks[].certificate",
+        T,
+        "",
+        "certificate for https, or one file with certificate and key",
+        asks_for=HTTPS,
     ),
-    Setting("lanner.webhooks[].allowed_subjects", L, (), _SUBJECTS),
+    Setting("lanner.webhooks[].key", T, "", "key of the certificate, if it is in another file", asks_for=HTTPS),
+    Setting(
+        "lanner.webhooks[].client_ca",
+        T,
+        "",
+        "authorities whose client certificates are taken; then one is needed",
+        asks_for=AUTHENTICATION,
+    ),
+    _subjects("lanner.webhooks[]"),
     *_access("lanner.webhooks[]"),
     Setting("lanner.webhooks[].paths[].path", T, "", "a path of its own for a cluster: `/k8s-audit/prod-eu`"),
     Setting("lanner.webhooks[].paths[].cluster", T, "", "name of that cluster"),
-    Setting("lanner.webhooks[].paths[].allowed_subjects", L, (), _SUBJECTS),
+    _subjects("lanner.webhooks[].paths[]"),
     *_access("lanner.webhooks[].paths[]"),
     Setting("lanner.files[].name", T, "", "name of the source; `file` and a number without it"),
     Setting("lanner.files[].path", T, "", "file, folder or pattern; `-` for standard input"),
@@ -232,7 +256,9 @@ _TABLE: tuple[Setting, ...] = (
     Setting("lanner.redact[].pointers", L, (), "JSON pointers into the event, `*` for any key or position"),
     Setting("lanner.log_format", T, "auto", "form of the log; `auto` is `text`", ("auto", "text", "json")),
     *_access("lanner.server"),
-    Setting("lanner.server.key", T, "", "key for `webserver.ssl_certificate`, if it is in another file"),
+    Setting(
+        "lanner.server.key", T, "", "key for `webserver.ssl_certificate`, if it is in another file", asks_for=HTTPS
+    ),
 )
 
 SETTINGS: dict[str, Setting] = {setting.name: setting for setting in _TABLE}

@@ -6,22 +6,35 @@ In: YAML nodes. Out: `Scalar`, `Items` and `Section` nodes, which overrides and 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from lanner import yamltext
 from lanner.diagnostics.source import Span, Text
+from lanner.secrecy import is_secret_key
+
+NULL_WORDS = frozenset(("", "~", "null", "Null", "NULL"))
+"""What YAML reads as nothing. A text that says so comes of a template or a query that found nothing."""
 
 
 @dataclass(slots=True)
 class Scalar:
-    """A single value. `quoted`: it is text, whatever it looks like; `empty`: it is the null of YAML."""
+    """A single value. `quoted`: it is text, whatever it looks like; `empty`: it is the null of YAML.
+
+    `unset`: the variables in it that are not set, or empty.
+    """
 
     text: Text
     span: Span
     quoted: bool = False
     empty: bool = False
+    unset: tuple[str, ...] = ()
+
+    @property
+    def blank(self) -> bool:
+        """Whether it says nothing: null, also in quotes, no characters, or blanks alone."""
+        return self.empty or self.text.value.strip() in NULL_WORDS
 
 
 @dataclass(slots=True)
@@ -42,10 +55,11 @@ class Entry:
 
 @dataclass(slots=True)
 class Section:
-    """A mapping, keys in the order of the file."""
+    """A mapping, keys in the order of the file. `repeated`: keys that were there before, which do not count."""
 
     entries: dict[str, Entry] = field(default_factory=dict)
     span: Span | None = None
+    repeated: list[tuple[str, Span]] = field(default_factory=list)
 
 
 Node: TypeAlias = "Scalar | Items | Section"
@@ -63,7 +77,8 @@ class TreeError(Exception):
 
 def build(node: yamltext.Node, environ: Mapping[str, str] | None) -> Node:
     """The tree of a YAML node; the first of equal keys holds, as in Falco. Variables are filled into values, not keys;
-    `environ` None leaves them as they are. Raises TreeError for a key that is no text.
+    `environ` None leaves them as they are. Values of keys that name a secret are hidden in their file, and values with
+    variables that are not set get a note there. Raises TreeError for a key that is no text.
     """
     return _Builder(environ).build(node)
 
@@ -90,23 +105,55 @@ class _Builder:
                 for key, value in node.pairs:
                     if not isinstance(key, yamltext.Scalar):
                         raise TreeError("a key must be a text", key.span, "write `name: value`.")
-                    section.entries.setdefault(key.value, Entry(key.span, self.build(value)))
+                    built = self.build(value)
+                    if is_secret_key(key.value):
+                        hide(built)
+                    if key.value in section.entries:
+                        section.repeated.append((key.value, key.span))
+                        continue
+                    section.entries[key.value] = Entry(key.span, built)
                 return section
             case yamltext.Scalar():
-                text = node.text()
-                if self._environ is not None:
-                    text = expand(text, self._environ)
-                return Scalar(text, node.span, bool(node.style), node.is_null)
+                if self._environ is None:
+                    return Scalar(node.text(), node.span, bool(node.style), node.is_null)
+                text, unset = expand(node.text(), self._environ)
+                for name in unset:
+                    state = "is empty" if name in self._environ else "is not set"
+                    node.span.source.note(node.span.start, node.span.end, f"the environment variable `{name}` {state}")
+                return Scalar(text, node.span, bool(node.style), node.is_null, unset)
 
 
-def expand(text: Text, environ: Mapping[str, str]) -> Text:
-    """`${NAME}` replaced by the variable, by nothing if there is none; `$${NAME}` stands for `${NAME}`.
+def hide(node: Node) -> None:
+    """Never show what stands there. What holds nothing may be shown: the name of a variable that is not set helps."""
+    for scalar in scalars(node):
+        if scalar.blank:
+            continue
+        scalar.span.source.hide(scalar.span.start, scalar.span.end)
+
+
+def scalars(node: Node) -> Iterator[Scalar]:
+    """All single values in a tree."""
+    match node:
+        case Scalar():
+            yield node
+        case Items():
+            for item in node.items:
+                yield from scalars(item)
+        case Section():
+            for entry in node.entries.values():
+                yield from scalars(entry.value)
+
+
+def expand(text: Text, environ: Mapping[str, str]) -> tuple[Text, tuple[str, ...]]:
+    """(the text with `${NAME}` replaced by the variable, by nothing if there is none; names of variables that gave
+    nothing). `$${NAME}` stands for `${NAME}`.
 
     What a variable holds is not looked at again. The characters of a variable stand where its `${` stands.
     """
     value = text.value
     if "${" not in value:
-        return text
+        return text, ()
+    unset: list[str] = []
     pieces: list[str] = []
     origins: list[int] = []
     position = 0
@@ -122,7 +169,10 @@ def expand(text: Text, environ: Mapping[str, str]) -> Text:
             origins.extend(range(dollar + 1, closing + 1))
             position = closing + 1
         elif closing >= 0 and value.startswith("${", dollar):
-            replacement = valid_text(environ.get(value[dollar + 2 : closing], ""))
+            name = value[dollar + 2 : closing]
+            replacement = valid_text(environ.get(name, ""))
+            if not replacement:
+                unset.append(name)
             pieces.append(replacement)
             origins.extend([dollar] * len(replacement))
             position = closing + 1
@@ -131,7 +181,7 @@ def expand(text: Text, environ: Mapping[str, str]) -> Text:
             origins.append(dollar)
             position += 1
     places = [text.span(origin, origin + 1).start for origin in (*origins, len(value))]
-    return Text.at("".join(pieces), text.span(0, 1).source, places)
+    return Text.at("".join(pieces), text.span(0, 1).source, places), tuple(dict.fromkeys(unset))
 
 
 def valid_text(text: str) -> str:

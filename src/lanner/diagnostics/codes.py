@@ -176,7 +176,7 @@ class Code(Enum):
         "CONFIG_UNKNOWN_KEY",
         Severity.WARNING,
         "unknown key in the configuration",
-        "The key is not known and is ignored.",
+        "The key is not known and is ignored. Below `lanner:` an unknown key is a CONFIG_ERROR instead.",
     )
     CONFIG_FILE_NOT_FOUND = (
         "CONFIG_FILE_NOT_FOUND",
@@ -185,6 +185,15 @@ class Code(Enum):
         (
             "The configuration names a file or folder that does not exist or may not be read. Rules files and included "
             "files are left out; whatever else needs the file fails until it is there."
+        ),
+    )
+    CONFIG_OPEN_LISTENER = (
+        "CONFIG_OPEN_LISTENER",
+        Severity.WARNING,
+        "listener without authentication",
+        (
+            "Other machines reach this address, and whoever reaches it may post events as if the API server did. The "
+            "service starts, as Falco does."
         ),
     )
     CASE_ERROR = (

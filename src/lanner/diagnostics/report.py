@@ -21,7 +21,9 @@ class Report:
     def add(
         self, code: Code, message: str, span: Span | None = None, help: str = "", context: Sequence[Context] = ()
     ) -> None:
-        """Note one problem; the severity is that of its code."""
+        """Note one problem; the severity is that of its code. What the file notes of the place goes to the message."""
+        if span is not None:
+            message = ": ".join((message, *span.source.notes_at(span.start)))
         self.extend((Diagnostic(code, message, span, help, tuple(context)),))
 
     def extend(self, diagnostics: Iterable[Diagnostic]) -> None:

@@ -30,6 +30,8 @@ class SourceFile:
     name: str
     text: str = field(repr=False)
     _line_starts: list[int] = field(default_factory=list, repr=False)
+    _hidden: list[tuple[int, int]] = field(default_factory=list, repr=False)
+    _notes: list[tuple[int, int, str]] = field(default_factory=list, repr=False)
 
     def _starts(self) -> list[int]:
         if not self._line_starts:
@@ -47,10 +49,34 @@ class SourceFile:
         return Location(self.name, line, offset - self._starts()[line - 1] + 1, offset)
 
     def line(self, number: int) -> str:
-        """The text of a line (from 1), without its line end."""
+        """The text of a line (from 1) as it may be shown: without its line end, `*` for each hidden character."""
         starts = self._starts()
+        start = starts[number - 1]
         end = starts[number] - 1 if number < len(starts) else len(self.text)
-        return self.text[starts[number - 1] : end].rstrip("\r")
+        line = self.text[start:end].rstrip("\r")
+        for first, last in self._hidden:
+            first, last = max(first - start, 0), min(last - start, len(line))
+            if first < last:
+                line = line[:first] + "*" * (last - first) + line[last:]
+        return line
+
+    def hide(self, start: int, end: int) -> None:
+        """Never show these characters: they are a secret."""
+        if start < end:
+            self._hidden.append((start, end))
+
+    @property
+    def hidden(self) -> tuple[tuple[int, int], ...]:
+        """(start, end) of all that is hidden."""
+        return tuple(self._hidden)
+
+    def note(self, start: int, end: int, text: str) -> None:
+        """Explain these characters wherever a problem in them is reported: they are not what they seem to be."""
+        self._notes.append((start, end, text))
+
+    def notes_at(self, offset: int) -> tuple[str, ...]:
+        """What is noted of a place."""
+        return tuple(text for start, end, text in self._notes if start <= offset <= max(start, end - 1))
 
     def span(self, start: int, end: int) -> Span:
         """The span of the characters from `start` up to, not including, `end`."""

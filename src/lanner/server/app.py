@@ -50,7 +50,8 @@ def readiness(facts: Facts, details: bool) -> tuple[bool, dict[str, Any]]:
     """(ready, the document that says why). `details`: what the errors are, which store it is, where sources listen.
 
     Senders need a webhook that listens, any of them; without webhooks any source does. `status` is `ok`, `not ready`,
-    or `degraded`: ready, with a source that does not run. `problems` names what does not work.
+    or `degraded`: ready, with a source that does not run. `problems` names what does not work; `warnings` what works
+    and should not stay so.
     """
     failure = facts.store_failure()
     webhooks = [source for source in facts.sources if source.kind == "webhook"]
@@ -73,15 +74,23 @@ def readiness(facts: Facts, details: bool) -> tuple[bool, dict[str, Any]]:
     return ready, {
         "status": ("degraded" if problems else "ok") if ready else "not ready",
         "problems": problems,
+        "warnings": [f"the source `{source.name}` {source.warning}" for source in facts.sources if source.warning],
         "uptime_seconds": (time.time_ns() - facts.started_ns) // 1_000_000_000,
         "store": store,
         "sources": sources,
     }
 
 
-def status_app(facts: Facts, metrics: Metrics, healthz: str, with_metrics: bool, access: PathSettings) -> Starlette:
-    """The application. `access`: tokens and logins of which one is needed, if there are any."""
-    gate = Gate(access)
+def status_app(
+    facts: Facts,
+    metrics: Metrics,
+    healthz: str,
+    with_metrics: bool,
+    access: PathSettings,
+    on_secret_problem: Callable[[str], None] = lambda problem: None,
+) -> Starlette:
+    """The application. `access`: tokens and logins of which one is needed, if any are asked for."""
+    gate = Gate(access, on_secret_problem)
 
     def denied(request: Request) -> Response | None:
         values = [value.encode("latin-1") for value in request.headers.getlist("authorization")]

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from lanner.engine.ruleset import CompiledRule
+from lanner.regular_file import MAX_TEXT_BYTES, read_regular_file
 from lanner.service.accounts import Accounts
 from lanner.service.supervisor import Watched
 
@@ -23,7 +24,7 @@ class FileDigest:
     def of(cls, path: Path) -> FileDigest | None:
         """None for a file that cannot be read."""
         try:
-            return cls(path.name, sha256(path.read_bytes()).hexdigest())
+            return cls(path.name, sha256(read_regular_file(path, MAX_TEXT_BYTES)).hexdigest())
         except OSError:
             return None
 

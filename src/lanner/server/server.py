@@ -51,7 +51,7 @@ class StatusServer:
         tls = None
         if config.certificate:
             files = TlsSettings(Path(config.certificate), Path(config.key) if config.key else None)
-            tls = TlsFiles(files).context
+            tls = TlsFiles(files)
         listener = Listener(self._app, config.address, config.port, LIMITS, tls)
         await listener.open()
         self._listener = listener

@@ -21,6 +21,7 @@ MALFORMED = "Lanner internal: malformed events"
 SILENT = "Lanner internal: cluster went silent"
 REFUSED = "Lanner internal: the store refused"
 REMOVED = "Lanner internal: unsent alerts removed"
+SECRET = "Lanner internal: secret file unusable"
 
 PRIORITIES: Mapping[str, Priority] = {
     OVERSIZE: Priority.WARNING,
@@ -29,6 +30,7 @@ PRIORITIES: Mapping[str, Priority] = {
     SILENT: Priority.CRITICAL,
     REFUSED: Priority.CRITICAL,
     REMOVED: Priority.CRITICAL,
+    SECRET: Priority.CRITICAL,
 }
 
 
@@ -95,6 +97,15 @@ class InternalAlerts:
         """Retention had to remove alerts that an output still waited for."""
         return self._at(
             REMOVED, time_ns, f"{count:,} alerts were removed before every output had them", {"lanner.count": count}
+        )
+
+    def secret(self, time_ns: int, source: str, cluster: str, problem: str) -> Alert | None:
+        """A file with tokens, a password or a client CA that cannot be used, so that nobody is let in by it."""
+        return self._at(
+            SECRET,
+            time_ns,
+            f"senders of {_named(source, cluster)} are refused: {problem}",
+            {"lanner.source": source, "lanner.cluster": cluster, "lanner.reason": problem},
         )
 
     def _on_event(self, name: str, event: AuditEvent, what: str, values: Mapping[str, FieldOutput]) -> Alert | None:

@@ -13,6 +13,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from lanner.priority import Priority
+from lanner.secrecy import masked_urls
 
 Logger = structlog.stdlib.BoundLogger
 
@@ -74,11 +75,15 @@ def logger(name: str) -> Logger:
 
 
 def _one_line(log: WrappedLogger, method: str, entry: EventDict) -> EventDict:
-    """Control characters in texts become escapes: what an event or a client says must not forge lines."""
+    """Control characters in texts become escapes: what an event or a client says must not forge lines. Whatever is
+    logged, a URL in it loses its user, password and query."""
     return {key: _printable(value) if key != "exception" else value for key, value in entry.items()}
 
 
 def _printable(value: Any) -> Any:
-    if not isinstance(value, str) or value.isprintable():
+    if not isinstance(value, str):
+        return value
+    value = masked_urls(value)
+    if value.isprintable():
         return value
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value)

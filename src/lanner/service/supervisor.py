@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from lanner.secrecy import masked_urls
 from lanner.service.logs import logger
 from lanner.sources.base import Sink, Source
 
@@ -34,7 +35,8 @@ class Watched:
     """A source and how it fares. `make` gives it anew for each start, so that files it names are read again.
 
     `place` says where it listens or what it reads, as far as that is known. `event_limit`: the size from which its
-    events count as oversize, None for that of all sources.
+    events count as oversize, None for that of all sources. `warning`: what should not stay as it is, with the source as
+    its subject; empty for nothing.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Watched:
     since: float = 0.0
     place: str = ""
     event_limit: int | None = None
+    warning: str = ""
 
     @property
     def sound(self) -> bool:
@@ -120,7 +123,7 @@ async def _ready(source: Source, watched: Watched) -> None:
 
 def _enter(watched: Watched, state: State, error: str = "") -> None:
     watched.state = state
-    watched.error = error
+    watched.error = masked_urls(error)
     watched.since = time.time()
 
 

@@ -1,23 +1,25 @@
 """From the configuration to sources: every place that reads from outside what it needs, at the moment of its start.
 
 Sources know nothing of the configuration, so their settings are made here, and what cannot be told without knowing the
-sources is checked here: the entries of `plugins`, and who listens where. Tokens and passwords in files are read at each
-start of a source.
+sources is checked here: the entries of `plugins`, who listens where, and who lets anybody in. Tokens and passwords in
+files are read by the sources, whenever they change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 
+from lanner.config.access import Access
 from lanner.config.service import (
     STANDARD_INPUT,
-    Access,
     FileConfig,
     Limits,
     PluginConfig,
+    ServerConfig,
     ServiceConfig,
     WebhookConfig,
     WebhookPath,
@@ -34,6 +36,7 @@ from lanner.sources.registry import FollowParams, OnceParams, Params, SourceErro
 from lanner.sources.webhook import WebhookSource
 from lanner.sources.webhook_settings import (
     ALTERNATIVE_NAMES,
+    DEFAULT_PATH,
     AllowedSubject,
     PathSettings,
     TlsSettings,
@@ -41,13 +44,16 @@ from lanner.sources.webhook_settings import (
     WebhookSettings,
 )
 
+WEBHOOK, STATUS = "webhook", "status server"
+
 DEFAULT_SOURCE = "webhook"
 """The name of the source that there is without any configuration."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """All sources, not started; `budget` is what webhooks share, `notes` are for the log. Not `ok`: not all of them."""
+    """All sources, not started; `budget` is what webhooks share, `notes` are for the log. Not `ok`, or made of settings
+    that are not sound: not all of them."""
 
     sources: tuple[Watched, ...]
     budget: Budget
@@ -60,8 +66,12 @@ class Wiring:
 
 
 def wire(config: ServiceConfig) -> Wiring:
-    """All sources that are configured; without any, the webhook that there is by default."""
+    """All sources that are configured; without any, the webhook that there is by default.
+
+    Its diagnostics hold all that keeps the service from starting, but for the files that settings name.
+    """
     wirer = _Wirer(config)
+    wirer.server(config.server)
     for webhook in config.webhooks:
         wirer.webhook(webhook)
     for file in config.files:
@@ -78,30 +88,84 @@ class _Wirer:
         self.sources: list[Watched] = []
         self.budget = Budget(config.limits.in_flight)
         self.report = Report()
+        self.report.extend(config.problems)
+        self._sound = config.sound
         self.notes: list[str] = []
         self._limits = webhook_limits(config.limits)
-        self._listening: list[tuple[str, int]] = []
+        self._listening: list[tuple[str, str, int]] = []
+
+    def server(self, server: ServerConfig) -> None:
+        """The status server, which listens too."""
+        if server.enabled:
+            self._listens(STATUS, server.address, server.port, None)
 
     def webhook(self, webhook: WebhookConfig) -> None:
         """A webhook of our own section."""
-        self._listens(webhook.address, webhook.port, webhook.span)
-        make = partial(_webhook, webhook, self._limits, self.budget)
-        tls = bool(webhook.certificate)
-        place = " ".join(_url(webhook.address, webhook.port, path.path, tls) for path in webhook.paths)
-        self.sources.append(Watched(webhook.name, "webhook", make, place=place))
+        places = webhook.places
+        self._listens(WEBHOOK, webhook.address, webhook.port, places.get("port", places.get("")))
+        subjects = [self._subjects(path) for path in webhook.paths]
+        if self.report.has_errors or not self._sound:
+            return  # what the paths ask for cannot be trusted
+        paths = tuple(
+            replace(path_settings(path.access, path.path, path.cluster), subjects=allowed)
+            for path, allowed in zip(webhook.paths, subjects, strict=True)
+        )
+        settings = WebhookSettings(webhook.address, webhook.port, paths, _tls(webhook), self._limits)
+        make = partial(WebhookSource, webhook.name, settings, self.budget)
+        tls = settings.tls is not None
+        urls = {path.path: _url(webhook.address, webhook.port, path.path, tls) for path in webhook.paths}
+        warning = ""
+        if not webhook.client_ca:
+            unguarded = [urls[path.path] for path in webhook.paths if path.access.open and not path.allowed_subjects]
+            warning = self._warning_if_open(
+                webhook.address,
+                unguarded,
+                places.get("address", places.get("")),
+                "set `token_file`, or `username` and `password_file`, or `client_ca`; or listen on 127.0.0.1.",
+            )
+        self.sources.append(Watched(webhook.name, "webhook", make, place=" ".join(urls.values()), warning=warning))
+
+    def _subjects(self, path: WebhookPath) -> tuple[AllowedSubject, ...]:
+        found: list[AllowedSubject] = []
+        for written in path.allowed_subjects:
+            try:
+                found.append(subject(written))
+            except ValueError as error:
+                self.report.add(
+                    Code.CONFIG_ERROR,
+                    str(error),
+                    path.subjects_at,
+                    "write `name`, `CN=name,O=organization`, or `DNS:name`.",
+                )
+        return tuple(found)
+
+    def _warning_if_open(self, address: str, urls: Sequence[str], span: Span | None, help: str) -> str:
+        """Warns of a listener that other machines reach and that asks for nothing; the warning as the source's."""
+        if not urls or is_loopback(address):
+            return ""
+        warning = f"takes events from anybody who can reach {' '.join(urls)}: no authentication is configured"
+        self.report.add(Code.CONFIG_OPEN_LISTENER, f"this {warning}", span, help)
+        return warning
 
     def built_in(
         self, name: str, params: Params, cluster: str = "", event_limit: int | None = None, span: Span | None = None
     ) -> None:
         """A source that comes with Lanner."""
         make: Callable[[], Source]
+        warning = ""
         match params:
             case WebhookParams():
-                self._listens(params.address, params.port, span)
+                self._listens(WEBHOOK, params.address, params.port, span)
                 settings = params.settings(cluster, self._limits)
                 self.budget.limit = max(self.budget.limit, settings.limits.body)
                 make, kind = partial(WebhookSource, name, settings, self.budget), "webhook"
                 place = _url(params.address, params.port, params.path, params.certificate is not None)
+                warning = self._warning_if_open(
+                    params.address,
+                    [place],
+                    span,
+                    "open parameters know no authentication: write it under `lanner.webhooks`, or listen on 127.0.0.1.",
+                )
             case FollowParams() | OnceParams():
                 make, kind, place = (
                     partial(registry.file_source, params, name=name, cluster=cluster),
@@ -110,7 +174,7 @@ class _Wirer:
                 )
             case StdinParams():
                 make, kind, place = partial(registry.file_source, params, name=name, cluster=cluster), "file", "-"
-        self.sources.append(Watched(name, kind, make, place=place, event_limit=event_limit))
+        self.sources.append(Watched(name, kind, make, place=place, event_limit=event_limit, warning=warning))
 
     def plugin(self, plugin: PluginConfig) -> None:
         """What an entry of `plugins` asks for."""
@@ -138,16 +202,19 @@ class _Wirer:
             entry = plugin.at("open_params")
             self.built_in(plugin.name, plan.params, event_limit=plan.max_event, span=entry.value.span or entry.key)
 
-    def _listens(self, address: str, port: int, span: Span | None) -> None:
+    def _listens(self, what: str, address: str, port: int, span: Span | None) -> None:
         """Two that listen on one port of one address: the second would fail again and again."""
-        if port and span is not None and any(port == other and _meet(address, at) for at, other in self._listening):
-            self.report.add(
-                Code.CONFIG_ERROR,
-                f"two webhooks listen on port {port}",
-                span,
-                "use one entry of `lanner.webhooks` with `paths`, or another port.",
-            )
-        self._listening.append((address, port))
+        for other, at, taken in self._listening:
+            if port and port == taken and span is not None and _meet(address, at):
+                both = "two webhooks" if other == what else f"a {what} and the {other}"
+                self.report.add(
+                    Code.CONFIG_ERROR,
+                    f"{both} listen on port {port}",
+                    span,
+                    "use one entry of `lanner.webhooks` with `paths`, or another port.",
+                )
+                break
+        self._listening.append((what, address, port))
 
 
 def webhook_limits(limits: Limits) -> WebhookLimits:
@@ -163,44 +230,34 @@ def webhook_limits(limits: Limits) -> WebhookLimits:
     )
 
 
-def tokens(access: Access) -> tuple[str, ...]:
-    """The bearer tokens that let in. Raises OSError."""
-    found = [access.token] if access.token else []
-    if access.token_file:
-        found += [line.strip() for line in Path(access.token_file).read_text().splitlines() if line.strip()]
-    return tuple(found)
-
-
-def logins(access: Access) -> tuple[tuple[str, str], ...]:
-    """The names and passwords that let in. Raises OSError."""
-    if not access.username:
-        return ()
-    password = access.password
-    if access.password_file:
-        password = Path(access.password_file).read_text().rstrip("\r\n")
-    return ((access.username, password),)
-
-
-def _webhook(webhook: WebhookConfig, limits: WebhookLimits, budget: Budget) -> Source:
-    """Raises OSError for a file that cannot be read, ValueError for what is in it."""
-    tls = None
-    if webhook.certificate:
-        tls = TlsSettings(
-            Path(webhook.certificate),
-            Path(webhook.key) if webhook.key else None,
-            Path(webhook.client_ca) if webhook.client_ca else None,
-        )
-    paths = tuple(map(_path, webhook.paths))
-    return WebhookSource(webhook.name, WebhookSettings(webhook.address, webhook.port, paths, tls, limits), budget)
-
-
-def _path(path: WebhookPath) -> PathSettings:
+def path_settings(access: Access, path: str = DEFAULT_PATH, cluster: str = "") -> PathSettings:
+    """What a path, or the status server, asks for. Raises ValueError for secrets that can be none."""
+    login = access.username if access.username and not access.password_file else ""
     return PathSettings(
-        path=path.path,
-        cluster=path.cluster,
-        tokens=tokens(path.access),
-        logins=logins(path.access),
-        subjects=tuple(map(subject, path.allowed_subjects)),
+        path,
+        cluster,
+        tokens=(access.token,) if access.token else (),
+        token_files=(Path(access.token_file),) if access.token_file else (),
+        logins=((login, access.password),) if login else (),
+        login_files=((access.username, Path(access.password_file)),) if access.password_file else (),
+    )
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches it. A name other than `localhost` may mean any address."""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return address.lower() == "localhost"
+
+
+def _tls(webhook: WebhookConfig) -> TlsSettings | None:
+    if not webhook.certificate:
+        return None
+    return TlsSettings(
+        Path(webhook.certificate),
+        Path(webhook.key) if webhook.key else None,
+        Path(webhook.client_ca) if webhook.client_ca else None,
     )
 
 
@@ -210,10 +267,14 @@ def subject(written: str) -> AllowedSubject:
         return AllowedSubject(alternative_name=written)
     if "=" not in written:
         return AllowedSubject(common_name=written)
-    parts = dict(part.strip().partition("=")[::2] for part in written.split(","))
-    if not parts.keys() <= {"CN", "O"}:
-        raise ValueError(f"the allowed subject `{written}` may name `CN` and `O`, or be `DNS:...`, `URI:...`, `IP:...`")
-    return AllowedSubject(common_name=parts.get("CN", ""), organization=parts.get("O", ""))
+    parts = [part.strip().partition("=") for part in written.split(",")]
+    found = {name: value for name, _, value in parts}
+    if len(found) < len(parts) or not found.keys() <= {"CN", "O"} or not all(value.strip() for value in found.values()):
+        raise ValueError(
+            f"the allowed subject `{written}` may name one `CN` and one `O`, each with a value, or be `DNS:...`, "
+            "`URI:...`, `IP:...`"
+        )
+    return AllowedSubject(common_name=found.get("CN", ""), organization=found.get("O", ""))
 
 
 def _params(file: FileConfig) -> Params:

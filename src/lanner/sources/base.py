@@ -55,6 +55,9 @@ class Sink(Protocol):
     def refuse(self, cluster: str, reason: str, size: int) -> None:
         """Counts what the source refused before evaluation. `size`: bytes, as far as known."""
 
+    def report_secret_problem(self, cluster: str, problem: str) -> None:
+        """Raises an internal alert: a file with secrets or a client CA cannot be used, so nobody is let in by it."""
+
     async def position(self, file: str) -> Position | None:
         """The position of this source in a file as of the last commit; None if there is none."""
 

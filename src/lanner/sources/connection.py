@@ -41,6 +41,8 @@ class Peer:
     """What is known of the other side of a connection."""
 
     certificate: PeerCertificate | None = None
+    authority: bytes | None = None
+    """The mark of the client CA that the certificate was verified with."""
     accepted: bool = False
     """A request of it was answered 200: its connection is the last to be given up when there are too many."""
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +20,7 @@ from uvicorn.server import ServerState
 from lanner.sources.bodies import Reason
 from lanner.sources.complaints import Complaints, shown_address, so_far
 from lanner.sources.connection import Connection
-from lanner.sources.tls import handshake_problem
+from lanner.sources.tls import TlsFiles, handshake_problem
 from lanner.sources.webhook_settings import WebhookLimits
 
 logger = logging.getLogger(__name__)
@@ -36,7 +35,7 @@ _TOO_MANY = (
 
 
 class Listener:
-    """`tls` gives the context for each new connection; None means plain HTTP.
+    """`tls` gives the context for each new connection, or refuses it; None means plain HTTP.
 
     `on_refused` is told of what comes to no request at all, once for each: `Reason.TLS` or `Reason.BAD_REQUEST`. A
     client that connects and sends nothing is not told of.
@@ -48,7 +47,7 @@ class Listener:
         address: str,
         port: int,
         limits: WebhookLimits,
-        tls: Callable[[], ssl.SSLContext] | None = None,
+        tls: TlsFiles | None = None,
         on_refused: Callable[[Reason], None] = lambda reason: None,
     ) -> None:
         self._address = address
@@ -186,11 +185,16 @@ class Listener:
         if not await _sends(accepted, end):
             logger.debug("%s connected and sent nothing", address)
             return
+        context = self._tls.context()
+        if context is None:
+            self._refuse(Reason.TLS, f"no TLS connection with {address}", "the client CA cannot be used")
+            return
+        connection.peer.authority = self._tls.authority
         try:
             await loop.connect_accepted_socket(
                 lambda: connection,
                 accepted,
-                ssl=self._tls(),
+                ssl=context,
                 ssl_handshake_timeout=max(0.001, end - loop.time()),
                 ssl_shutdown_timeout=self._limits.linger_time,
             )

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 from urllib.parse import unquote, urlsplit
 
+from lanner.secrecy import safe_url
 from lanner.sources.base import Source
 from lanner.sources.follow import Follow
 from lanner.sources.once import ReadOnce, StandardInput
@@ -212,7 +213,7 @@ def parse_open_params(text: str, certificate: str = DEFAULT_CERTIFICATE) -> Para
         if _HOST_AND_PORT.fullmatch(text):
             return _webhook(f"http://{text}", text, certificate)
         if re.match(r"(?:https?|file):", text, re.IGNORECASE):
-            raise _unusable(f"the open parameters `{text}` lack `//` behind the colon")
+            raise _unusable(f"the open parameters `{safe_url(text)}` lack `//` behind the colon")
         return OnceParams(text)
     match scheme.group(1).lower():
         case "http" | "https":
@@ -220,7 +221,7 @@ def parse_open_params(text: str, certificate: str = DEFAULT_CERTIFICATE) -> Para
         case "file":
             return FollowParams(_file_path(text, text[scheme.end() :]))
         case name:
-            raise _unusable(f"the open parameters `{text}` have the scheme `{name}`, which is unknown")
+            raise _unusable(f"the open parameters `{safe_url(text)}` have the scheme `{name}`, which is unknown")
 
 
 def _webhook(url: str, text: str, certificate: str) -> WebhookParams:
@@ -230,8 +231,8 @@ def _webhook(url: str, text: str, certificate: str) -> WebhookParams:
         if port == 0:
             raise ValueError("Port out of range 0-65535")
     except ValueError as error:
-        what = "the port has to be from 1 to 65535" if "ort" in str(error) else str(error)
-        raise _unusable(f"the open parameters `{text}` are not an address: {what}") from None
+        what = "the port has to be from 1 to 65535" if "ort" in str(error) else "brackets are for IPv6 addresses alone"
+        raise _unusable(f"the open parameters `{safe_url(text)}` are not an address: {what}") from None
     if parts.username is not None or parts.query or parts.fragment:
         raise _unusable(
             "the open parameters hold more than an address and a path",
@@ -241,7 +242,7 @@ def _webhook(url: str, text: str, certificate: str) -> WebhookParams:
     try:
         PathSettings(path)
     except ValueError as error:
-        raise _unusable(f"the open parameters `{text}` cannot be used: {error}") from None
+        raise _unusable(f"the open parameters `{safe_url(text)}` cannot be used: {error}") from None
     tls = Path(certificate) if parts.scheme == "https" else None
     return WebhookParams(parts.hostname or "", port or DEFAULT_PORT, path, tls)
 
@@ -249,7 +250,7 @@ def _webhook(url: str, text: str, certificate: str) -> WebhookParams:
 def _file_path(text: str, rest: str) -> str:
     path = unquote(rest.removeprefix("localhost") if rest.startswith("localhost/") else rest)
     if not path:
-        raise _unusable(f"the open parameters `{text}` need a path behind `file://`")
+        raise _unusable(f"the open parameters `{safe_url(text)}` need a path behind `file://`")
     return path
 
 

@@ -6,9 +6,12 @@ import errno
 import logging
 import ssl
 import time
-from pathlib import Path
+from collections.abc import Callable
+from hashlib import sha256
 from typing import NoReturn
 
+from lanner.regular_file import MAX_SECRET_BYTES, read_regular_file
+from lanner.sources.secret_files import Stamp, file_stamp, is_settled
 from lanner.sources.webhook_settings import TlsSettings
 
 CHECK_INTERVAL = 1.0
@@ -16,44 +19,85 @@ CHECK_INTERVAL = 1.0
 
 logger = logging.getLogger(__name__)
 
-_Stamp = tuple[tuple[int, int, int, int] | None, ...]
+_Stamps = tuple[Stamp | None, ...]
 
 
 class TlsError(Exception):
-    """The files cannot be used. The message names them and says why."""
+    """The files cannot be used. The message names them and says why. `client_ca`: it is that file."""
+
+    def __init__(self, message: str, client_ca: bool = False) -> None:
+        super().__init__(message)
+        self.client_ca = client_ca
 
 
 class TlsFiles:
     """Gives the SSL context of the files as they are now. Raises TlsError if they cannot be used at the start.
 
-    Files that become unusable later (half written, key and certificate that do not belong together) change nothing:
-    the context from before stays until they are right again, and one log line tells.
+    A certificate or key that becomes unusable later (half written, not belonging together) changes nothing: the ones
+    from before stay until they are right again, and one log line tells. A client CA that changes and cannot be used is
+    not trusted any more, and nobody is let in until it is right: `on_problem` is told why, once.
     """
 
-    def __init__(self, settings: TlsSettings, check_interval: float | None = None) -> None:
+    def __init__(
+        self,
+        settings: TlsSettings,
+        check_interval: float | None = None,
+        on_problem: Callable[[str], None] = lambda problem: None,
+    ) -> None:
         self._settings = settings
         self._check_interval = CHECK_INTERVAL if check_interval is None else check_interval
+        self._on_problem = on_problem
         self._stamp = _stamp(settings)
-        self._context = _load(settings)
+        self._changing: _Stamps | None = None
+        self._context: ssl.SSLContext | None
+        self._context, self._authority = _load(settings)
         self._checked = time.monotonic()
 
-    def context(self) -> ssl.SSLContext:
-        """For the next connection. Connections that exist keep what they began with."""
+    def context(self) -> ssl.SSLContext | None:
+        """For the next connection; None while no client can be verified."""
+        self._look()
+        return self._context
+
+    @property
+    def authority(self) -> bytes | None:
+        """A mark of the client CA in the context that was given last; None for none."""
+        return self._authority
+
+    def trusts(self, authority: bytes | None) -> bool:
+        """Whether that client CA is still the one. If not, who was let in by it must be verified anew."""
+        self._look()
+        return authority == self._authority
+
+    def _look(self) -> None:
         now = time.monotonic()
         if now - self._checked < self._check_interval:
-            return self._context
+            return
         self._checked = now
         stamp = _stamp(self._settings)
         if stamp == self._stamp:
-            return self._context
-        self._stamp = stamp
+            return
         try:
-            self._context = _load(self._settings)
+            self._context, self._authority = _load(self._settings)
         except TlsError as error:
-            logger.error("certificate files changed but cannot be used, the ones from before stay: %s", error)
+            if self._authority_is_as_before():
+                logger.error("certificate files changed but cannot be used, the ones from before stay: %s", error)
+            elif stamp != self._changing and _is_being_written(stamp):
+                self._changing = stamp
+                return
+            else:
+                self._context, self._authority = None, None
+                logger.error("client certificates cannot be verified any more, no client is let in: %s", error)
+                self._on_problem(str(error))
         else:
             logger.info("certificate files changed: new connections use `%s` as it is now", self._settings.certificate)
-        return self._context
+        self._stamp = stamp
+
+    def _authority_is_as_before(self) -> bool:
+        """Also where no client CA is asked for."""
+        try:
+            return _authority(self._settings) == self._authority
+        except TlsError:
+            return False
 
 
 def handshake_problem(error: OSError) -> str:
@@ -89,35 +133,56 @@ def _protocol_problem(reason: str) -> str:
     return f"the client gave up ({words})" if alert else f"{words}"
 
 
-def _stamp(settings: TlsSettings) -> _Stamp:
-    return tuple(map(_file_stamp, settings.files))
+def _stamp(settings: TlsSettings) -> _Stamps:
+    return tuple(map(file_stamp, settings.files))
 
 
-def _file_stamp(file: Path) -> tuple[int, int, int, int] | None:
-    """Changes with the content, also where a link is swapped."""
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+def _is_being_written(stamps: _Stamps) -> bool:
+    return all(stamps) and not all(is_settled(stamp) for stamp in stamps if stamp is not None)
 
 
-def _load(settings: TlsSettings) -> ssl.SSLContext:
+def check_files(settings: TlsSettings) -> None:
+    """Raises TlsError if the files cannot be used as they are now."""
+    _load(settings)
+
+
+def _load(settings: TlsSettings) -> tuple[ssl.SSLContext, bytes | None]:
+    """(the context, the mark of the client CA in it). Raises TlsError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    files = " and ".join(f"`{file}`" for file in (settings.certificate, settings.key) if file is not None)
+    pair = [file for file in (settings.certificate, settings.key) if file is not None]
+    files = " and ".join(f"`{file}`" for file in pair)
     try:
+        for file in pair:  # OpenSSL would wait for a FIFO's writer
+            read_regular_file(file, MAX_SECRET_BYTES)
         context.load_cert_chain(settings.certificate, settings.key, password=_no_password)
     except OSError as error:  # ssl.SSLError is one
         raise TlsError(f"cannot use the certificate and key in {files}: {_reason(error)}") from error
+    authority = _authority(settings)
     if settings.client_ca is not None:
         try:
             context.load_verify_locations(settings.client_ca)
         except OSError as error:
-            raise TlsError(f"cannot use the client CA in `{settings.client_ca}`: {_reason(error)}") from error
+            raise _authority_error(settings, _reason(error)) from error
+        if authority != _authority(settings):
+            raise _authority_error(settings, "it is being written")
         context.verify_mode = ssl.CERT_REQUIRED if settings.client_certificate_required else ssl.CERT_OPTIONAL
-    return context
+    return context, authority
+
+
+def _authority(settings: TlsSettings) -> bytes | None:
+    """A digest of the client CA's file; None where none is asked for. Raises TlsError."""
+    if settings.client_ca is None:
+        return None
+    try:
+        return sha256(read_regular_file(settings.client_ca, MAX_SECRET_BYTES)).digest()
+    except OSError as error:
+        raise _authority_error(settings, _reason(error)) from error
+
+
+def _authority_error(settings: TlsSettings, reason: str) -> TlsError:
+    return TlsError(f"cannot use the client CA in `{settings.client_ca}`: {reason}", client_ca=True)
 
 
 def _no_password() -> NoReturn:

@@ -82,9 +82,11 @@ class WebhookSource:
         Raises OSError if it cannot listen, TlsError if certificate, key or client CA cannot be used.
         """
         settings = self._settings
-        tls = None if settings.tls is None else TlsFiles(settings.tls).context
+        tls = None
+        if settings.tls is not None:
+            tls = TlsFiles(settings.tls, on_problem=lambda problem: sink.report_secret_problem("", problem))
         listener = Listener(
-            webhook_app(settings, sink, self._budget),
+            webhook_app(settings, sink, self._budget, tls),
             settings.address,
             settings.port,
             settings.limits,
@@ -102,8 +104,8 @@ class WebhookSource:
             self._listener = None
 
 
-def webhook_app(settings: WebhookSettings, sink: Sink, budget: Budget) -> Starlette:
-    """The ASGI application behind a webhook source."""
+def webhook_app(settings: WebhookSettings, sink: Sink, budget: Budget, tls: TlsFiles | None = None) -> Starlette:
+    """The ASGI application behind a webhook source. `tls`: by which connections were let in."""
 
     async def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -124,7 +126,7 @@ def webhook_app(settings: WebhookSettings, sink: Sink, budget: Budget) -> Starle
     log = _RefusalLog()
     app = Starlette(
         routes=[
-            Route(path.path, _Endpoint(path, settings.limits, sink, budget, log), methods=["POST"])
+            Route(path.path, _Endpoint(path, settings.limits, sink, budget, log, tls), methods=["POST"])
             for path in settings.paths
         ],
         exception_handlers={HTTPException: refuse},
@@ -160,12 +162,19 @@ class _Endpoint:
     """The ASGI application of one path."""
 
     def __init__(
-        self, settings: PathSettings, limits: WebhookLimits, sink: Sink, budget: Budget, log: _RefusalLog
+        self,
+        settings: PathSettings,
+        limits: WebhookLimits,
+        sink: Sink,
+        budget: Budget,
+        log: _RefusalLog,
+        tls: TlsFiles | None,
     ) -> None:
         self._path = settings.path
         self._log = log
         self._cluster = settings.cluster
-        self._gate = Gate(settings)
+        self._gate = Gate(settings, lambda problem: sink.report_secret_problem(settings.cluster, problem))
+        self._tls = tls
         self._limits = limits
         self._sink = sink
         self._budget = budget
@@ -202,6 +211,9 @@ class _Endpoint:
 
     async def _deliver(self, headers: Headers, announced: int | None, peer: Peer, receive: Receive) -> int:
         """The size of what was delivered. Raises RefusalError, Unavailable, and what the sink raises."""
+        if self._tls is not None and not self._tls.trusts(peer.authority):
+            text = "the client CA is not the one that this connection was verified with: connect again"
+            raise RefusalError(401, Reason.UNAUTHORIZED, text)
         authorization = [value.encode("latin-1") for value in headers.getlist("authorization")]
         denial = self._gate.check(authorization, peer.certificate)
         if denial is not None:

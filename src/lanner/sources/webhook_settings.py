@@ -60,8 +60,9 @@ class AllowedSubject:
 class PathSettings:
     """One path, the cluster that posts to it, and how that cluster shows who it is.
 
-    With `tokens` or `logins`, a request needs one of them. With `subjects`, its client certificate must fit one of
-    them. With both, both.
+    With tokens or logins, a request needs one of them. With `subjects`, its client certificate must fit one of them.
+    With both, both. What stands in files is read anew when they change; while a file holds nothing that can be used,
+    nobody is let in with it.
     """
 
     path: str = DEFAULT_PATH
@@ -70,16 +71,20 @@ class PathSettings:
     """Bearer tokens, each of them good."""
     logins: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """User names and passwords for basic authentication."""
+    token_files: tuple[Path, ...] = ()
+    """Files of bearer tokens, one a line."""
+    login_files: tuple[tuple[str, Path], ...] = ()
+    """User names, each with the file of its password."""
     subjects: tuple[AllowedSubject, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/") or not self.path.isprintable() or set(self.path) & set("{}?#% "):
             raise ValueError(f"the path `{self.path}` has to begin with `/` and hold none of `{{}}?#%` and no blanks")
         for token in self.tokens:
-            if not token or token != token.strip() or not token.isascii() or not token.isprintable():
+            if token.split() != [token] or not token.isascii() or not token.isprintable():
                 raise ValueError(f"a token of the path `{self.path}` is empty or holds blanks or odd characters")
-        for user, password in self.logins:
-            if not user or not password or ":" in user:
+        for user, password in (*self.logins, *self.login_files):
+            if not user.strip() or not str(password).strip() or ":" in user:
                 raise ValueError(f"a login of the path `{self.path}` needs a user name without a colon, and a password")
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from lanner.secrecy import safe_url
+
 _PORT = 5432
 
 
@@ -20,7 +22,7 @@ def place(url: str) -> str:
         return str(Path(parsed.database or "").resolve())
     host = (parsed.host or "").lower() or _option(parsed, "host")
     port = parsed.port or _option(parsed, "port") or _PORT
-    return f"postgresql://{host}:{port}/{parsed.database or ''}"
+    return safe_url(f"postgresql://{host}:{port}/{parsed.database or ''}")
 
 
 def identity(url: str) -> str:

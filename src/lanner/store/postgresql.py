@@ -9,7 +9,9 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DataError, DBAPIError
 
+from lanner.secrecy import MASK, is_secret_key
 from lanner.store.errors import BatchError, StoreError
+from lanner.store.place import place
 from lanner.store.watchdog import Watchdog
 
 _LOCK_SECONDS = 10
@@ -32,7 +34,8 @@ class PostgreSQL:
     """A store in a PostgreSQL database, whose first schema in the search path is Lanner's."""
 
     def __init__(self, url: URL, writable: bool) -> None:
-        self.name = f"the store `{url.set(drivername='postgresql').render_as_string(hide_password=True)}`"
+        self.name = f"the store `{place(url.render_as_string(hide_password=False))}`"
+        self._secrets = _secrets(url)
         try:
             self.engine = _engine(url.set(drivername="postgresql+psycopg"), writable)
         except ModuleNotFoundError:
@@ -70,6 +73,8 @@ class PostgreSQL:
         cause = error.orig if isinstance(error, DBAPIError) else error
         state = getattr(cause, "sqlstate", None) or ""
         reason = " ".join(str(cause).split())
+        for secret in self._secrets:
+            reason = reason.replace(secret, MASK)
         if state[:2] in _BATCH_CLASSES or isinstance(error, DataError):
             return BatchError(f"{self.name} does not take a batch: {reason}")
         match state:
@@ -90,6 +95,12 @@ class PostgreSQL:
             case _:
                 text = f"does not work: {reason}"
         return StoreError(f"{self.name} {text}", retryable=True)
+
+
+def _secrets(url: URL) -> tuple[str, ...]:
+    """What of a URL may be in no message, also where the driver's own has it."""
+    values = (url.password, *(value for key, value in url.query.items() if is_secret_key(key)))
+    return tuple(text for value in values for text in ((value,) if isinstance(value, str) else value or ()) if text)
 
 
 def _engine(url: URL, writable: bool) -> Engine:
