@@ -1,7 +1,7 @@
 """Writes the generated parts of the documentation: `make docs`. A test holds that they are current.
 
 Whole pages: fields.md, diagnostics.md, configuration.md, cli.md, metrics.md. Parts of a page, between markers: the
-tables of operators, modifiers and transformers in conditions.md.
+tables of operators, modifiers and transformers in conditions.md, the audit policy in api-server.md.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from lanner.testing.cases import read_cases
 
 DOCS = Path(__file__).resolve().parent
 EXAMPLES = DOCS / "diagnostics"
+AUDIT_POLICY = DOCS.parent / "deploy/kubernetes/audit-policy.yaml"
 NOTE = "<!-- Written by `make docs`; changes made here are lost. -->"
 
 
@@ -56,9 +57,17 @@ def fields_page() -> str:
     )
 
 
+def with_parts(name: str, parts: dict[str, str]) -> str:
+    """A hand-written page with these texts put in between the markers that have their names."""
+    text = (DOCS / name).read_text(encoding="utf-8")
+    for part, content in parts.items():
+        begin, end = f"<!-- {part}: begin, written by `make docs` -->\n", f"<!-- {part}: end -->"
+        head, _, rest = text.partition(begin)
+        text = f"{head}{begin}{content}\n{end}{rest.partition(end)[2]}"
+    return text
+
+
 def conditions_page() -> str:
-    """The hand-written page with its tables put in between the markers."""
-    text = (DOCS / "conditions.md").read_text(encoding="utf-8")
     tables = {
         "operators": rows(
             ("operator", "right side", "holds when"),
@@ -69,11 +78,12 @@ def conditions_page() -> str:
             ("transformer", "result"), ((f"`{t.name}`", t.description) for t in TRANSFORMERS.values())
         ),
     }
-    for name, table in tables.items():
-        begin, end = f"<!-- {name}: begin, written by `make docs` -->\n", f"<!-- {name}: end -->"
-        head, _, rest = text.partition(begin)
-        text = f"{head}{begin}{table}\n{end}{rest.partition(end)[2]}"
-    return text
+    return with_parts("conditions.md", tables)
+
+
+def api_server_page() -> str:
+    policy = AUDIT_POLICY.read_text(encoding="utf-8").strip()
+    return with_parts("api-server.md", {"audit-policy": f"```yaml\n{policy}\n```"})
 
 
 def diagnostics_page() -> str:
@@ -254,6 +264,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "configuration.md": configuration_page,
     "cli.md": cli_page,
     "conditions.md": conditions_page,
+    "api-server.md": api_server_page,
     "metrics.md": metrics_page,
 }
 """How to make the text of every page that is generated, whole or in part."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lanner import Alert, Engine, load_rules
+from tests.content.builders import raised, request
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "src/lanner/content/k8s_audit.yaml"
@@ -54,6 +55,21 @@ def test_the_page_tells_every_alert() -> None:
         if alert.rule != LEFT_OUT:
             came[str(alert.event.stage_timestamp)[11:16]].append(alert.rule)
     assert {time: sorted(names) for time, names in came.items()} == told
+
+
+def test_a_forged_address_hides_nothing() -> None:
+    """What the client says of where it comes from stands before the address that the API server saw."""
+    engine = Engine(load_rules([RULES, OUR_CLUSTER]).ruleset)
+
+    def outside(*addresses: str) -> bool:
+        event = request("list", "pods", code=200, user="system:serviceaccount:shop:web")
+        return "Service Account Used from Outside" in raised({**event, "sourceIPs": list(addresses)}, engine)
+
+    assert outside("192.0.2.7")
+    assert outside("10.0.0.1", "192.0.2.7")
+    assert outside("10.0.0.1", "10.0.0.2,10.0.0.3", "2001:db8::10")
+    assert not outside("10.0.0.1")
+    assert not outside("192.0.2.7", "10.0.0.1")
 
 
 def test_what_a_team_adds() -> None:

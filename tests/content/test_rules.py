@@ -307,6 +307,7 @@ UNSEEN: list[tuple[str, str, dict[str, Any]]] = [
                 containers=[container("docker.io/calico/node:v3", **PRIVILEGED)],
                 initContainers=[container("docker.io/calico/cni:v3", **PRIVILEGED)],
             ),
+            **REPLICASETS,
         ),
     ),
     (
@@ -354,6 +355,7 @@ UNSEEN: list[tuple[str, str, dict[str, Any]]] = [
             body={
                 "spec": {**mount("/lib", "/run")["spec"], "containers": [container("registry.k8s.io/kube-proxy:v1")]}
             },
+            **KUBELET,
         ),
     ),
     ("no host namespace", NETWORK, request(resource="pods", body=pod(hostNetwork=False))),
@@ -410,7 +412,7 @@ UNSEEN: list[tuple[str, str, dict[str, Any]]] = [
     (
         "a deletion that is a dry run",
         "K8s Deployment Deleted",
-        request("delete", "deployments", code=200, body={"dryRun": ["All"]}),
+        request("delete", "deployments", code=200, body={"kind": "DeleteOptions", "dryRun": ["All"]}),
     ),
     ("a kubelet", READ, request("get", "secrets", code=200, **KUBELET)),
     ("a kubelet that finds nothing", NOT_READ, request("get", "secrets", code=404, **KUBELET)),

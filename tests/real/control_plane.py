@@ -8,6 +8,7 @@ root is needed.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -80,20 +81,46 @@ class ControlPlane:
         return ("nsenter", f"--net=/proc/{self._network.pid}/ns/net", "--")
 
     @contextmanager
-    def recording(self, log: Path, webhook: Path) -> Iterator[None]:
+    def recording(
+        self,
+        log: Path,
+        webhook: Path,
+        policy: Path = KUBE / "audit-policy-full.yaml",
+        flags: Sequence[str] = ("--audit-webhook-batch-max-wait=1s",),
+    ) -> Iterator[None]:
         """A running API server that writes everything to the log and posts it to what the kubeconfig names.
 
-        Stopped, this version does not wait for its webhook: what it has not sent is lost. So `settle` first.
+        Stopped, this version does not wait for its webhook: what it has not sent is lost. So `settle` first. Flags
+        come last, so `--audit-log-path=` makes it write no log.
         """
-        flags = f"--audit-webhook-config-file={webhook} --audit-webhook-batch-max-wait=1s"
+        all_flags = " ".join((f"--audit-webhook-config-file={webhook}", *flags))
         fresh = {"FRESH": "1"} if self._fresh else {}
-        policy = {"AUDIT_POLICY": str(KUBE / "audit-policy-full.yaml")}
         try:
-            self._script("start.sh", AUDIT_LOG=str(log), API_FLAGS=flags, **policy, **fresh)
+            self._script("start.sh", AUDIT_LOG=str(log), API_FLAGS=all_flags, AUDIT_POLICY=str(policy), **fresh)
             self._fresh = False
             yield
         finally:
             self._script("stop.sh")
+
+    def request(self, method: str, path: str, body: str = "", **headers: str) -> tuple[int, str]:
+        """Status and body of the API server's answer to its administrator; `_` in names of headers stands for `-`."""
+        keys = self._folder / "pki"
+        command = [*self.inside, "curl", "--silent", "--insecure", "--cert", str(keys / "admin.crt")]
+        command += ["--key", str(keys / "admin.key"), "--request", method, "--write-out", "\n%{http_code}"]
+        for name, value in {"Content_Type": "application/json", **headers}.items():
+            command += ["--header", f"{name.replace('_', '-')}: {value}"]
+        if body:
+            command += ["--data-binary", "@-"]
+        command += ["--globoff", f"https://127.0.0.1:6443{path}"]
+        done = subprocess.run(command, input=body.encode(), capture_output=True, check=True)
+        answer, _, code = done.stdout.decode().rpartition("\n")
+        return int(code), answer
+
+    def audit_errors(self) -> dict[str, int]:
+        """`apiserver_audit_error_total` by plugin: how many events it could not deliver."""
+        _, text = self.request("GET", "/metrics")
+        found = re.findall(r'^apiserver_audit_error_total\{plugin="(\w+)"\} (\d+)$', text, re.MULTILINE)
+        return {plugin: int(count) for plugin, count in found}
 
     @contextmanager
     def traffic(self, log: Path, seed: int) -> Iterator[Callable[[int], None]]:

@@ -102,20 +102,20 @@ class Setup:
 
     def check(self) -> None:
         """Compare the log with the books and the store."""
-        (account,) = json.loads(_lanner("status", "--json", *self.config))["sources"]
+        (account,) = json.loads(lanner("status", "--json", *self.config))["sources"]
         written = lines(self.log)
         assert (account["source"], account["cluster"], account["malformed"]) == ("api-server", "real", 0)
         assert account["evaluated"] == account["received"] - account["duplicate"] == written
-        stored = _alerts(_lanner("alerts", "--json", "--limit", "0", *self.config))
+        stored = _alerts(lanner("alerts", "--json", "--limit", "0", *self.config))
         came = Counter(alert["output"].split(" Debug ", 1)[1] for alert in stored if alert["rule"] == EACH)
         assert came == _identities(self.log)
         assert {alert["cluster"] for alert in stored} == {"real"}
-        replayed = _alerts(_lanner("replay", "--json", *self.config, *self.rules, str(self.log)))
+        replayed = _alerts(lanner("replay", "--json", *self.config, *self.rules, str(self.log)))
         assert _comparable(stored) == _comparable(replayed)
         assert {alert["rule"] for alert in stored} > {EACH}
 
 
-def _lanner(*arguments: str) -> bytes:
+def lanner(*arguments: str) -> bytes:
     """What a command writes."""
     command = [sys.executable, "-m", "lanner", *arguments]
     done = subprocess.run(command, capture_output=True, env=ENVIRONMENT, check=False)

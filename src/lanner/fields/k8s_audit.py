@@ -123,7 +123,8 @@ _ABOUT_THE_EVENT = (
            QueryParameter),
     _one("ka.useragent", "What the client says of itself (userAgent).",
          pointer("/userAgent")),
-    _indexed("ka.sourceips", "The addresses the request came from and through, the client's first (sourceIPs).",
+    _indexed("ka.sourceips", "The addresses the request came from and through. The last is the one that the API server"
+             " saw; all before it are the client's word (sourceIPs).",
              lambda index: TextList(("source_ips",), index)),
     _one("ka.target.name", "The name of the object asked for; missing in a create that leaves the name to the server"
          " (objectRef.name).",
