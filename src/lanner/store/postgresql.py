@@ -40,6 +40,10 @@ class PostgreSQL:
                 f"{self.name} needs the package psycopg: install `lanner[postgresql]`", retryable=False
             ) from None
 
+    def connect(self, writing: bool) -> Connection:
+        """See Database."""
+        return self.engine.connect()
+
     def present(self) -> object:
         """See Database."""
         return self.name
@@ -47,6 +51,10 @@ class PostgreSQL:
     def prepare(self) -> object:
         """See Database: a database is always the same."""
         return self.name
+
+    def disconnect(self) -> None:
+        """See Database."""
+        self.engine.dispose()
 
     def confirm(self) -> None:
         """See Database: a commit is one."""

@@ -6,6 +6,7 @@ database. After a failure the next call connects anew; nothing has to be restart
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -30,10 +31,11 @@ from lanner.store.records import (
     StoredMalformed,
 )
 from lanner.store.schema import outputs, state
-from lanner.store.sqlite import WRITING
 from lanner.store.writing import Limits, insert, key, mark_missing, write
 
 __all__ = ["BatchError", "Limits", "Store", "StoreError", "make_store", "open_store"]
+
+_logger = logging.getLogger(__name__)
 
 
 def open_store(url: str, *, writable: bool = True, limits: Limits | None = None) -> Store:
@@ -203,9 +205,15 @@ class Store:
 
     def close(self) -> None:
         """Close all connections."""
-        self._database.engine.dispose()
+        with self._lock:
+            try:
+                self._database.disconnect()
+            except StoreError as error:
+                _logger.error("%s", error)
 
     def _connect(self) -> None:
+        if self._connected is None:
+            self._database.disconnect()
         present = self._database.prepare()
         if present == self._connected:
             return
@@ -224,7 +232,7 @@ class Store:
                 with self._explained():
                     if self.failure is not None:
                         # Readers may have connected since, in the state that made it fail (a file without rights).
-                        self._database.engine.dispose()
+                        self._connected = None
                     self._connect()
                     with self._transaction(writing=True) as connection:
                         yield connection
@@ -247,8 +255,7 @@ class Store:
 
     @contextmanager
     def _transaction(self, writing: bool) -> Iterator[Connection]:
-        engine = self._database.engine.execution_options(**{WRITING: writing})
-        with engine.connect() as connection, connection.begin():
+        with self._database.connect(writing) as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -265,5 +272,4 @@ class Store:
             explained = self._database.explain(error)
             if not isinstance(explained, BatchError):
                 self._connected = None
-                self._database.engine.dispose()
             raise explained from error
