@@ -257,7 +257,7 @@ class Service:
                 sys.stdout.fileno(),
                 self._config.json_output,
                 self._options.buffered,
-                lambda after, limit: self._store.alerts(after=after, limit=limit),
+                self._store,
                 self._cursor.start,
                 self._cursor.end,
             )

@@ -5,7 +5,8 @@ Times are nanoseconds since 1970. The store keeps 64 bits: later times than the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import blake2b
@@ -166,6 +167,40 @@ class AlertFilter:
     users: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     text: str = ""
+
+
+class FoundAlerts:
+    """Which alerts were found, newest first; a few bytes for each, so that there may be many millions.
+
+    `clusters`: whether any of them is of a cluster.
+    """
+
+    def __init__(self) -> None:
+        self._seqs = array("q")
+        self._sizes = array("q")
+        self.clusters = False
+
+    def __len__(self) -> int:
+        return len(self._seqs)
+
+    def add(self, seq: int, size: int, in_cluster: bool) -> None:
+        """The next older one."""
+        self._seqs.append(seq)
+        self._sizes.append(size)
+        self.clusters = self.clusters or in_cluster
+
+    def pages(self, limit: int, max_count: int, max_bytes: int) -> Iterator[list[int]]:
+        """The numbers of the newest `limit`, oldest first, so many at once as take no more than that, or one."""
+        page: list[int] = []
+        size = 0
+        for index in reversed(range(min(limit, len(self)))):
+            if page and (len(page) == max_count or size + self._sizes[index] > max_bytes):
+                yield page
+                page, size = [], 0
+            page.append(self._seqs[index])
+            size += self._sizes[index]
+        if page:
+            yield page
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from lanner.store.records import (
     Batch,
     CommitResult,
     Counters,
+    FoundAlerts,
     Outcome,
     RetentionPolicy,
     RetentionResult,
@@ -34,6 +35,10 @@ from lanner.store.schema import outputs, state
 from lanner.store.writing import Limits, insert, key, mark_missing, write
 
 __all__ = ["BatchError", "Limits", "Store", "StoreError", "make_store", "open_store"]
+
+PAGE_ALERTS = 500
+PAGE_BYTES = 8 * 1024 * 1024
+"""Alerts that are read at once: so many, and no more than take so much."""
 
 _logger = logging.getLogger(__name__)
 
@@ -103,15 +108,35 @@ class Store:
         limit: int = 100,
         after: int | None = None,
         before: tuple[int, int] | None = None,
+        max_bytes: int | None = None,
     ) -> list[StoredAlert]:
-        """The newest alerts by event time, newest first.
+        """The newest alerts by event time, newest first; no more than take `max_bytes`, but one in any case.
+
+        A list that is shorter than `limit` need not be the end if `max_bytes` is given; an empty one is.
 
         To follow, pass as `after` the highest `seq` seen so far (`last_seq()` to begin with what comes from now on):
         then the alerts behind it, in the order of their commits. For older ones pass (time_ns, seq) of the last alert
         of a list as `before`.
         """
         with self._reading() as connection:
-            return queries.list_alerts(connection, wanted or AlertFilter(), limit, after, before)
+            return queries.list_alerts(connection, wanted or AlertFilter(), limit, after, before, max_bytes)
+
+    def newest(self, wanted: AlertFilter, limit: int | None = None) -> FoundAlerts:
+        """Which alerts are the newest by event time, for `read`."""
+        with self._reading() as connection:
+            return queries.find_newest(connection, wanted, limit)
+
+    def read(self, found: FoundAlerts, limit: int, max_bytes: int = PAGE_BYTES) -> Iterator[list[StoredAlert]]:
+        """The newest `limit` of them, oldest first, page by page; what was removed since is not there."""
+        for seqs in found.pages(limit, PAGE_ALERTS, max_bytes):
+            with self._reading() as connection:
+                page = queries.read_alerts(connection, seqs)
+            yield page
+
+    def count(self, after: int, upto: int) -> int:
+        """How many alerts have a `seq` beyond `after` and not beyond `upto`."""
+        with self._reading() as connection:
+            return queries.count_alerts(connection, after, upto)
 
     def alert(self, identifier: str) -> StoredAlert | None:
         """One alert with its event, by its id or the beginning of it; LookupError if several begin so."""
