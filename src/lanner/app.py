@@ -37,6 +37,7 @@ from lanner.server.server import StatusServer
 from lanner.service.accounts import Accounts
 from lanner.service.evaluation import Evaluator
 from lanner.service.internal import InternalAlerts
+from lanner.service.log_output import LogOutput
 from lanner.service.logs import logger
 from lanner.service.moderation import Moderator
 from lanner.service.opening import LateStore
@@ -66,6 +67,7 @@ PATIENCE = 2.0
 
 LONGEST_STORE_WAIT = 5.0
 STDOUT_TIME = 3.0
+LAST_LINE_SECONDS = 0.5
 SWITCH = 0.001
 """Seconds a thread may go on while others wait: the event loop must not wait long for the one with odd bodies."""
 
@@ -86,11 +88,13 @@ Events and alerts have none."""
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line adds. `seconds`: how long to run, 0 for ever. `buffered`: standard output may wait."""
+    """What the command line adds. `seconds`: how long to run, 0 for ever. `buffered`: standard output may wait. `log`:
+    what writes to standard error."""
 
     rules_files: Sequence[Path]
     seconds: float = 0
     buffered: bool = False
+    log: LogOutput | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +183,8 @@ class Service:
     def _signalled(self, number: int) -> None:
         if self._stop.is_set():
             log.error("stopped at once", reason="a second signal came while finishing")
+            if self._options.log is not None:
+                self._options.log.finish(LAST_LINE_SECONDS)
             os._exit(128 + number)
         log.info("signal received", signal=signal.Signals(number).name)
         self._stop.set()
@@ -356,6 +362,7 @@ class Service:
             silence=lambda: self._silence.seconds(time.time_ns()),
             silent=lambda: self._silence.silent,
             unwritten=lambda: 0 if self._stdout is None else self._stdout.unwritten,
+            log_dropped=lambda: 0 if self._options.log is None else self._options.log.dropped,
         )
         self._metrics.tell_of(facts)
 
