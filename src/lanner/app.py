@@ -36,6 +36,7 @@ from lanner.server.server import NAME as SERVER
 from lanner.server.server import StatusServer
 from lanner.service.accounts import Accounts
 from lanner.service.evaluation import Evaluator
+from lanner.service.housekeeping import Housekeeping
 from lanner.service.internal import InternalAlerts
 from lanner.service.log_output import LogOutput
 from lanner.service.logs import logger
@@ -52,7 +53,7 @@ from lanner.sources.webhook_settings import PathSettings
 from lanner.store.committer import Committer
 from lanner.store.errors import StoreError
 from lanner.store.place import identity, place
-from lanner.store.records import AlertRecord, Batch, RetentionPolicy
+from lanner.store.records import AlertRecord, Batch
 from lanner.store.store import Store, make_store
 
 SECOND = 1_000_000_000
@@ -138,6 +139,7 @@ class Service:
         self._recorder: Recorder
         self._internal: InternalAlerts
         self._pipeline: Pipeline
+        self._housekeeping: Housekeeping
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> int:
@@ -377,6 +379,7 @@ class Service:
         await self._end(SERVER)
 
     async def _start_watching(self) -> None:
+        self._housekeeping = Housekeeping(self._store, self._settings, self._internal, partial(self._raise, ""))
         for name, (work, seconds) in self._regular().items():
             self._tasks[name] = asyncio.create_task(_repeat(work, seconds), name=name)
         self._tell_where_everything_is()
@@ -455,21 +458,10 @@ class Service:
 
     async def _retain(self) -> None:
         await self._late.opened()
-        settings = self._settings
-        policy = RetentionPolicy(
-            max_age_ns=int(settings.retention_age * SECOND) or None,
-            max_bytes=settings.retention_size or None,
-            hard_bytes=settings.retention_size * 2 or None,
-        )
         try:
-            result = await asyncio.to_thread(self._store.retention, policy)
+            await asyncio.to_thread(self._housekeeping.clean)
         except StoreError as error:
             self._store_refused(str(error))
-            return
-        if result.removed:
-            log.info("old alerts removed", removed=result.removed, bytes_left=result.bytes)
-        if result.removed_unsent:
-            self._raise("", self._internal.removed(time.time_ns(), result.removed_unsent))
 
     def _store_refused(self, reason: str) -> None:
         """Told once for each failure, until the store works again."""

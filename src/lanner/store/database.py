@@ -61,6 +61,10 @@ class Database(Protocol):
         """Around a migration: it may take as long as it needs, and until the transaction ends nobody else migrates."""
         ...
 
+    def searching(self, connection: Connection) -> AbstractContextManager[None]:
+        """Around statements that look at everything there is: they may take as long as they need."""
+        ...
+
     def explain(self, error: Exception) -> StoreError:
         """What an exception of SQLAlchemy, of the driver below it, or of the system means."""
         ...

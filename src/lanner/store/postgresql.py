@@ -66,6 +66,12 @@ class PostgreSQL:
     def migrating(self, connection: Connection) -> Iterator[None]:
         """See Database."""
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+        with self.searching(connection):
+            yield
+
+    @contextmanager
+    def searching(self, connection: Connection) -> Iterator[None]:
+        """See Database."""
         driver: Any = connection.connection.driver_connection
         driver.watched = False
         try:

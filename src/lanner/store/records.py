@@ -6,7 +6,7 @@ Times are nanoseconds since 1970. The store keeps 64 bits: later times than the 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import blake2b
@@ -15,6 +15,10 @@ from msgspec import Struct
 
 ID_DIGITS = 32
 """Hexadecimal digits of the id of an alert and of an event."""
+
+
+MAX_SHARES = 20
+"""Shares that are named of what was removed by size."""
 
 
 class AlertRecord(Struct, frozen=True, gc=False):
@@ -265,8 +269,9 @@ class RetentionPolicy:
     """How much is kept. None means without limit.
 
     `max_age_ns` counts from arrival. `max_bytes` is for alerts with their events, as the store accounts for them
-    (without indexes and free pages, which take about a third more). What an output that holds has not passed yet stays,
-    whatever these say, until all alerts take more than `hard_bytes`.
+    (without indexes and free pages, which take about a third more); above it those give who take the most (shares.py).
+    What an output that holds has not passed yet stays, whatever these say, until all alerts take more than
+    `hard_bytes`.
 
     Positions of files that have been missing for `missing_ns` are removed, and outputs that do not hold and have not
     moved for so long.
@@ -279,12 +284,59 @@ class RetentionPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class RemovedShare:
+    """Alerts of one cluster, rule and user that were removed because the store was too large. An empty `user`: of
+    several. `bytes`: about what they took.
+    """
+
+    cluster: str
+    rule: str
+    user: str
+    alerts: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedBySize:
+    """What was removed because the store was too large: the largest shares first, and from when the alerts were."""
+
+    alerts: int
+    bytes: int
+    shares: tuple[RemovedShare, ...]
+    first_ns: int
+    last_ns: int
+
+    def with_more(self, other: RemovedBySize) -> RemovedBySize:
+        """The sum of both; it names no more shares than MAX_SHARES."""
+        found: dict[tuple[str, str, str], RemovedShare] = {}
+        for share in (*self.shares, *other.shares):
+            whose = (share.cluster, share.rule, share.user)
+            before = found.get(whose, RemovedShare(*whose, 0, 0))
+            found[whose] = RemovedShare(*whose, before.alerts + share.alerts, before.bytes + share.bytes)
+        return RemovedBySize(
+            self.alerts + other.alerts,
+            self.bytes + other.bytes,
+            largest_shares(found.values()),
+            min(self.first_ns, other.first_ns),
+            max(self.last_ns, other.last_ns),
+        )
+
+
+def largest_shares(shares: Iterable[RemovedShare]) -> tuple[RemovedShare, ...]:
+    """The MAX_SHARES that took the most, the largest first."""
+    return tuple(sorted(shares, key=lambda share: -share.bytes)[:MAX_SHARES])
+
+
+@dataclass(frozen=True, slots=True)
 class RetentionResult:
-    """What retention did: alerts removed, how many of those some output had still to pass, and the bytes that stay."""
+    """What retention did: alerts removed, how many of those some output had still to pass, the bytes that stay, and
+    what of it was removed by size.
+    """
 
     removed: int
     removed_unsent: int
     bytes: int
+    by_size: RemovedBySize | None = None
 
 
 class EventIdentity:

@@ -183,6 +183,10 @@ class SQLite:
         """See Database: a transaction that writes is the only one."""
         return nullcontext()
 
+    def searching(self, connection: Connection) -> AbstractContextManager[None]:
+        """See Database: nobody waits for a reader."""
+        return nullcontext()
+
     def explain(self, error: Exception) -> StoreError:
         """See Database."""
         if isinstance(error, OSError):

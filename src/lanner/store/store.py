@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from lanner.store import queries, retention
+from lanner.store.cleaning import Cleaning
 from lanner.store.database import Database, open_database
 from lanner.store.errors import BatchError, StoreError
 from lanner.store.migrate import is_current, migrate
@@ -77,6 +78,7 @@ class Store:
         self._limits = limits
         self._lock = threading.RLock()
         self._connected: object = None
+        self._clock: tuple[int, int] | None = None  # times of the store and of the process, at one moment
         self.failure: StoreError | None = None
         """Why the last call that wrote failed; None after one that did not. A BatchError is no failure of the store."""
 
@@ -198,22 +200,35 @@ class Store:
         with self._writing() as connection:
             connection.execute(outputs.delete().where(outputs.c.name == key(name)))
 
-    def retention(self, policy: RetentionPolicy, now_ns: int | None = None) -> RetentionResult:
-        """Remove what the policy says, in short transactions; a failure keeps what was removed until then."""
+    def trusted_time(self, now_ns: int | None = None, monotonic_ns: int | None = None) -> int:
+        """The time that removal by age may go by: never beyond the system's clock, which may be wrong.
+
+        The store has a clock of its own. It goes on while this process runs, and it is set to the time of the newest
+        event that was received. So a system clock that is ahead counts for nothing until events say the same; where
+        none come, time still passes.
+        """
         now_ns = time.time_ns() if now_ns is None else now_ns
-        removed = unsent = 0
-        while True:
-            with self._writing() as connection:
-                step = retention.remove_some(connection, policy, now_ns)
-                if not step.more:
-                    retention.remove_missing(connection, now_ns - policy.missing_ns)
-            removed += step.removed
-            unsent += step.removed_unsent
-            if step.removed:
-                with self._lock, self._explained():
-                    self._database.shrink()
-            if not step.more:
-                return RetentionResult(removed, unsent, step.bytes)
+        monotonic_ns = time.monotonic_ns() if monotonic_ns is None else monotonic_ns
+        with self._writing() as connection:
+            known = retention.known_times(connection)
+            stored_ns = known.clock_ns or max(known.event_ns, known.received_ns) or now_ns
+            if self._clock is None:
+                self._clock = stored_ns, monotonic_ns
+            begun_ns, begun = self._clock
+            passed_ns = begun_ns + monotonic_ns - begun
+            trusted_ns = min(now_ns, max(stored_ns, passed_ns, known.event_ns))
+            if trusted_ns < passed_ns:  # the clock was set back: go on from there
+                self._clock = trusted_ns, monotonic_ns
+            retention.set_clock(connection, trusted_ns)
+        return trusted_ns
+
+    def retention(self, policy: RetentionPolicy, now_ns: int | None = None) -> RetentionResult:
+        """Remove what the policy says, in short transactions; a failure keeps what was removed until then.
+
+        Raises StoreError, which tells nothing of what was removed before.
+        """
+        cleaning = Cleaning(self._reading_long, self._removing)
+        return cleaning.run(policy, time.time_ns() if now_ns is None else now_ns)
 
     def healthy(self) -> bool:
         """Whether the store works. If the last call that wrote failed, this writes to find out; else it reads."""
@@ -277,6 +292,20 @@ class Store:
                     self._connect()
             with self._transaction(writing=False) as connection:
                 yield connection
+
+    @contextmanager
+    def _reading_long(self) -> Iterator[Connection]:
+        """A transaction that only reads, and may look at everything."""
+        with self._reading() as connection, self._database.searching(connection):
+            yield connection
+
+    @contextmanager
+    def _removing(self) -> Iterator[Connection]:
+        """A transaction that removes; what it frees is given back."""
+        with self._writing() as connection:
+            yield connection
+        with self._lock, self._explained():
+            self._database.shrink()
 
     @contextmanager
     def _transaction(self, writing: bool) -> Iterator[Connection]:
