@@ -66,13 +66,17 @@ class _Quota:
 
     def take(self, user: str, size: int, round_up: bool) -> str | None:
         """The name under which an alert goes; None if it stays."""
+        # What is left and too little for the next alert is closed, so that nobody looks for a smaller one to the end.
         least = 0.0 if round_up else size / 2
-        if self.users.get(user, 0.0) > least:
-            self.users[user] -= size
-            return user
-        if self.anybody > least:
-            self.anybody -= size
-            return ""
+        left = self.users.get(user, 0.0)
+        if left > 0:
+            self.users[user] = left - size if left > least else 0.0
+            if left > least:
+                return user
+        if self.anybody > 0:
+            left, self.anybody = self.anybody, self.anybody - size if self.anybody > least else 0.0
+            if left > least:
+                return ""
         return None
 
     @property
