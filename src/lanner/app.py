@@ -37,8 +37,10 @@ from lanner.server.server import NAME as SERVER
 from lanner.server.server import StatusServer
 from lanner.service.accounts import Accounts
 from lanner.service.evaluation import Evaluator
+from lanner.service.housekeeping import Housekeeping
 from lanner.service.internal import InternalAlerts
 from lanner.service.kept_event import KeptEvent
+from lanner.service.log_output import LogOutput
 from lanner.service.logs import logger
 from lanner.service.moderation import Moderator
 from lanner.service.opening import LateStore
@@ -52,7 +54,7 @@ from lanner.sources.base import Unavailable
 from lanner.store.committer import Committer
 from lanner.store.errors import StoreError
 from lanner.store.place import identity, place
-from lanner.store.records import AlertRecord, Batch, RetentionPolicy
+from lanner.store.records import AlertRecord, Batch
 from lanner.store.store import Store, make_store
 
 SECOND = 1_000_000_000
@@ -67,6 +69,7 @@ PATIENCE = 2.0
 
 LONGEST_STORE_WAIT = 5.0
 STDOUT_TIME = 3.0
+LAST_LINE_SECONDS = 0.5
 SWITCH = 0.001
 """Seconds a thread may go on while others wait: the event loop must not wait long for the one with odd bodies."""
 
@@ -87,11 +90,13 @@ Events and alerts have none."""
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line adds. `seconds`: how long to run, 0 for ever. `buffered`: standard output may wait."""
+    """What the command line adds. `seconds`: how long to run, 0 for ever. `buffered`: standard output may wait. `log`:
+    what writes to standard error."""
 
     rules_files: Sequence[Path]
     seconds: float = 0
     buffered: bool = False
+    log: LogOutput | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,7 @@ class Service:
         self._recorder: Recorder
         self._internal: InternalAlerts
         self._pipeline: Pipeline
+        self._housekeeping: Housekeeping
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> int:
@@ -180,6 +186,8 @@ class Service:
     def _signalled(self, number: int) -> None:
         if self._stop.is_set():
             log.error("stopped at once", reason="a second signal came while finishing")
+            if self._options.log is not None:
+                self._options.log.finish(LAST_LINE_SECONDS)
             os._exit(128 + number)
         log.info("signal received", signal=signal.Signals(number).name)
         self._stop.set()
@@ -258,7 +266,7 @@ class Service:
                 sys.stdout.fileno(),
                 self._config.json_output,
                 self._options.buffered,
-                lambda after, limit: self._store.alerts(after=after, limit=limit),
+                self._store,
                 self._cursor.start,
                 self._cursor.end,
             )
@@ -359,6 +367,7 @@ class Service:
             silence=lambda: self._silence.seconds(time.time_ns()),
             silent=lambda: self._silence.silent,
             unwritten=lambda: 0 if self._stdout is None else self._stdout.unwritten,
+            log_dropped=lambda: 0 if self._options.log is None else self._options.log.dropped,
         )
         self._metrics.tell_of(facts)
 
@@ -380,6 +389,7 @@ class Service:
         await self._end(SERVER)
 
     async def _start_watching(self) -> None:
+        self._housekeeping = Housekeeping(self._store, self._settings, self._internal, partial(self._raise, ""))
         for name, (work, seconds) in self._regular().items():
             self._tasks[name] = asyncio.create_task(_repeat(work, seconds), name=name)
         self._tell_where_everything_is()
@@ -458,21 +468,10 @@ class Service:
 
     async def _retain(self) -> None:
         await self._late.opened()
-        settings = self._settings
-        policy = RetentionPolicy(
-            max_age_ns=int(settings.retention_age * SECOND) or None,
-            max_bytes=settings.retention_size or None,
-            hard_bytes=settings.retention_size * 2 or None,
-        )
         try:
-            result = await asyncio.to_thread(self._store.retention, policy)
+            await asyncio.to_thread(self._housekeeping.clean)
         except StoreError as error:
             self._store_refused(str(error))
-            return
-        if result.removed:
-            log.info("old alerts removed", removed=result.removed, bytes_left=result.bytes)
-        if result.removed_unsent:
-            self._raise("", self._internal.removed(time.time_ns(), result.removed_unsent))
 
     def _store_refused(self, reason: str) -> None:
         """Told once for each failure, until the store works again."""

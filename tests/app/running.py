@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, Queue
@@ -81,8 +81,15 @@ class Running:
 
     def logged(self, event: str, **values: object) -> dict[str, Any]:
         """The first log entry of that text with these values that no call has given yet; waits for it."""
+        return self._entry(event, lambda entry: entry["event"] == event and values.items() <= entry.items())
+
+    def logged_like(self, part: str) -> dict[str, Any]:
+        """The same for one whose text has this in it."""
+        return self._entry(part, lambda entry: part in entry["event"])
+
+    def _entry(self, wanted: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         for passed in self._passed:
-            if passed["event"] == event and values.items() <= passed.items():
+            if fits(passed):
                 self._passed.remove(passed)
                 return passed
         end = time.monotonic() + TIMEOUT
@@ -90,10 +97,10 @@ class Running:
             try:
                 entry = self._entries.get(timeout=max(0.0, end - time.monotonic()))
             except Empty:
-                raise AssertionError(f"no `{event}`: {self.log}") from None
-            assert entry is not None, f"ended without `{event}`: {self.log}"
+                raise AssertionError(f"no `{wanted}`: {self.log}") from None
+            assert entry is not None, f"ended without `{wanted}`: {self.log}"
             self.log.append(entry)
-            if entry["event"] == event and values.items() <= entry.items():
+            if fits(entry):
                 return entry
             self._passed.append(entry)
 

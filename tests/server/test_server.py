@@ -64,6 +64,7 @@ class Stage:
             silence=lambda: {("webhook", "prod"): 5.0},
             silent=lambda: frozenset({("webhook", "prod")}),
             unwritten=lambda: 4,
+            log_dropped=lambda: 5,
         )
         self.metrics.tell_of(self.facts)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lanner.store.records import AlertFilter
+from lanner.store.records import AlertFilter, RetentionPolicy
 from lanner.store.store import Store, StoreError, open_store
 from tests.store.builders import NOW, alert, body
 
@@ -110,3 +110,35 @@ def test_who_only_looks_changes_nothing(url: str) -> None:
     assert len(reader.alerts()) == 2
     reader.close()
     writer.close()
+
+
+def test_a_page_is_bounded_by_bytes(store: Store) -> None:
+    """It holds no more than that, or one alert; whoever goes on until a page is empty sees each of them once."""
+    sizes = [10, 400_000, 10, 3_000_000, 10, 10, 900_000]
+    for index, size in enumerate(sizes):
+        store.commit([body(None, alert(str(index), document=b"d" * size, time_ns=NOW + index))])
+    bound = 1_000_000
+    pages, after = [], 0
+    while page := store.alerts(after=after, limit=5, max_bytes=bound):
+        pages.append([int(one.audit_id) for one in page])
+        after = page[-1].seq
+    assert pages == [[0, 1, 2], [3], [4, 5, 6]]
+    newest = store.alerts(limit=3, max_bytes=bound)
+    assert [int(one.audit_id) for one in newest] == [6, 5, 4]
+    assert [int(one.audit_id) for one in store.alerts(limit=1, max_bytes=1)] == [6]
+    before = (NOW + 4, newest[-1].seq)
+    assert [int(one.audit_id) for one in store.alerts(before=before, max_bytes=bound)] == [3]
+    found = store.newest(AlertFilter())
+    assert (len(found), found.clusters) == (7, True)
+    assert [[int(one.audit_id) for one in page] for page in store.read(found, 6, bound)] == [[1, 2], [3], [4, 5, 6]]
+
+
+def test_alerts_that_are_gone_by_now(store: Store) -> None:
+    """What was removed between finding and reading is not there."""
+    store.commit([body(None, *(alert(str(index), time_ns=NOW + index, cluster="") for index in range(5)))])
+    found = store.newest(AlertFilter(), 4)
+    assert (len(found), found.clusters) == (4, False)
+    (page,) = store.read(found, 4)
+    store.retention(RetentionPolicy(max_bytes=0), NOW)
+    assert [one.audit_id for one in page] == ["1", "2", "3", "4"]
+    assert list(store.read(found, 4)) == [[]]

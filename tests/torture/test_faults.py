@@ -15,7 +15,8 @@ import pytest
 
 from tests.app.running import TIMEOUT, Running, running
 from tests.store.postgresql import Cluster
-from tests.torture.test_kills import options
+from tests.store.test_sqlite_files import TAKEN
+from tests.torture.test_kills import KILLS, options
 from tests.torture.traffic import CONNECTIONS, Traffic, check
 
 RETRY_AFTER = "7"
@@ -102,6 +103,33 @@ def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
             refused(url, traffic)
             resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, usual)
         recovers(url, service, place, traffic)
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_the_log_of_the_store_is_taken_away(tmp_path: Path, name: str) -> None:
+    """Under load, then kill -9: nothing that was acknowledged is missing, before it and after it."""
+    path = tmp_path / "lanner.db"
+    url = f"sqlite:///{path}"
+    with Traffic() as traffic:
+        for _ in range(max(1, KILLS // 20)):
+            with running(tmp_path, *options(url)) as service:
+                place = service.place("webhook")
+                traffic.point(place)
+                traffic.proceed(20)
+                TAKEN[name](path)
+                if not name.endswith("is cut"):  # by which a process may end that is using it just then
+                    assert "connecting anew" in service.logged_like("removed or replaced from outside")["event"]
+                    traffic.point(place)
+                    traffic.proceed(20)
+                service.process.kill()
+                service.process.wait()
+                traffic.stuck()
+            check(url, traffic)
+        with running(tmp_path, *options(url)) as service:
+            traffic.point(service.place("webhook"))
+            traffic.finish()
+            check(url, traffic, complete=True)
+            assert service.stop() == 0
 
 
 def without_rights() -> Sequence[str]:

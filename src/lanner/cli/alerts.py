@@ -7,7 +7,7 @@ import io
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,9 +19,8 @@ from lanner.cli.options import config_options, format_options
 from lanner.cli.table import Listing, one_line, plural, printable, terminal_width
 from lanner.priority import PRIORITY_WORDS, Priority
 from lanner.store.records import AlertFilter, StoredAlert, StoredMalformed
-from lanner.store.store import Store
+from lanner.store.store import PAGE_ALERTS, PAGE_BYTES, Store
 
-PAGE = 500
 SHORT_ID = 8
 FOLLOW_FROM = 10
 LOOK = 1.0
@@ -106,12 +105,17 @@ def command(
         elif follow:
             _follow(store, wanted, min(limit, FOLLOW_FROM), output_format)
         else:
-            newest = list(_newest(store, wanted, limit and limit + 1))
-            found = newest[: limit or None][::-1]
-            _print(found, output_format, _listing(any(alert.cluster for alert in found)), heading=True)
-            if not found and output_format == "table":
-                click.echo("no alerts", err=True)
-            _tell_cut(len(newest), limit)
+            found = store.newest(wanted, limit + 1 if limit else None)
+            listing = _listing(found.clusters)
+            heading = True
+            for page in store.read(found, limit or len(found)):
+                _print(page, output_format, listing, heading)
+                heading = False
+            if heading:
+                _print((), output_format, listing, heading)
+                if output_format == "table":
+                    click.echo("no alerts", err=True)
+            _tell_cut(len(found), limit)
     return 0
 
 
@@ -120,19 +124,6 @@ def _tell_cut(there: int, limit: int) -> None:
     if limit and there > limit:
         shown = "the newest one is" if limit == 1 else f"the newest {limit:,} are"
         click.echo(f"{shown} shown and there are more: `--limit 0` shows all", err=True)
-
-
-def _newest(store: Store, wanted: AlertFilter, limit: int) -> Iterator[StoredAlert]:
-    """The newest alerts, newest first; all of them for 0."""
-    left = limit or sys.maxsize
-    before: tuple[int, int] | None = None
-    while left:
-        page = store.alerts(wanted, min(PAGE, left), before=before)
-        yield from page
-        left -= len(page)
-        if len(page) < PAGE:
-            return
-        before = (page[-1].time_ns, page[-1].seq)
 
 
 def _find(store: Store, identifier: str) -> StoredAlert:
@@ -147,17 +138,21 @@ def _find(store: Store, identifier: str) -> StoredAlert:
 
 def _follow(store: Store, wanted: AlertFilter, begin: int, output_format: str) -> None:
     seq = store.last_seq()
-    recent = store.alerts(wanted, begin) if begin else []
     listing = _listing(clusters=True)
-    _print([alert for alert in reversed(recent) if alert.seq <= seq], output_format, listing, heading=True)
+    heading = True
+    for recent in store.read(store.newest(wanted, begin), begin):
+        _print([alert for alert in recent if alert.seq <= seq], output_format, listing, heading)
+        heading = False
+    if heading:
+        _print((), output_format, listing, heading)
     try:
         while True:
             sys.stdout.flush()
-            page = store.alerts(wanted, PAGE, after=seq)
+            page = store.alerts(wanted, PAGE_ALERTS, after=seq, max_bytes=PAGE_BYTES)
             if page:
                 _print(page, output_format, listing, heading=False)
                 seq = page[-1].seq
-            if len(page) < PAGE:
+            else:
                 time.sleep(LOOK)
     except KeyboardInterrupt:
         return

@@ -67,8 +67,8 @@ def command(
     if not loaded.ok:
         raise click.ClickException("the rules have errors, so nothing was started")
     settings = config.service
-    set_up("json" if settings.log_format == "json" else "text", settings.log_level, settings.log_stderr)
-    options = Options(rules_files(rules, config), seconds, settings.buffered and not unbuffered)
+    log = set_up("json" if settings.log_format == "json" else "text", settings.log_level, settings.log_stderr)
+    options = Options(rules_files(rules, config), seconds, settings.buffered and not unbuffered, log)
     if dry_run:
         enabled = sum(rule.enabled for rule in loaded.rules)
         click.echo(f"configuration and rules are good: {plural(enabled, 'rule')} enabled; nothing was started")

@@ -52,3 +52,4 @@ class Facts:
     silence: Callable[[], Mapping[tuple[str, str], float]]
     silent: Callable[[], frozenset[tuple[str, str]]]
     unwritten: Callable[[], int]
+    log_dropped: Callable[[], int]

@@ -77,6 +77,7 @@ METRICS: dict[str, Described] = {
         Described(
             "lanner_stdout_unwritten_total", "counter", (), "Alerts not written to standard output; the store has them."
         ),
+        Described("lanner_log_lines_dropped_total", "counter", (), "Log lines that standard error did not take."),
         Described("lanner_commit_seconds", "histogram", (), "Time from the end of evaluation to the commit."),
     )
 }
@@ -195,6 +196,7 @@ class _FactCollector(Collector):
             ("lanner_commit_queue_bytes", size),
             ("lanner_in_flight_bytes", facts.in_flight()),
             ("lanner_stdout_unwritten_total", facts.unwritten()),
+            ("lanner_log_lines_dropped_total", facts.log_dropped()),
         ):
             family = _family(name)
             family.add_metric((), value)

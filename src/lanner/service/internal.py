@@ -14,6 +14,7 @@ from lanner.event import AuditEvent
 from lanner.fields.times import rfc_3339
 from lanner.priority import Priority
 from lanner.service.records import FixedOutput, StandIn, moment, text
+from lanner.store.records import RemovedBySize, RemovedShare
 
 OVERSIZE = "Lanner internal: oversize event"
 TRUNCATED = "Lanner internal: truncated event"
@@ -22,6 +23,14 @@ SILENT = "Lanner internal: cluster went silent"
 REFUSED = "Lanner internal: the store refused"
 REMOVED = "Lanner internal: unsent alerts removed"
 SECRET = "Lanner internal: secret file unusable"
+REMOVED_BY_SIZE = "Lanner internal: alerts removed by size"
+UNTRUSTED_CLOCK = "Lanner internal: clock not trusted"
+
+MAX_NAMED = 5
+"""Shares that are named in the message about what was removed."""
+
+MAX_NAME = 100
+"""Characters of a name in it: users choose theirs."""
 
 PRIORITIES: Mapping[str, Priority] = {
     OVERSIZE: Priority.WARNING,
@@ -31,6 +40,8 @@ PRIORITIES: Mapping[str, Priority] = {
     REFUSED: Priority.CRITICAL,
     REMOVED: Priority.CRITICAL,
     SECRET: Priority.CRITICAL,
+    REMOVED_BY_SIZE: Priority.WARNING,
+    UNTRUSTED_CLOCK: Priority.WARNING,
 }
 
 
@@ -108,6 +119,36 @@ class InternalAlerts:
             {"lanner.source": source, "lanner.cluster": cluster, "lanner.reason": problem},
         )
 
+    def removed_by_size(self, time_ns: int, removed: RemovedBySize) -> Alert | None:
+        """Retention removed alerts because the store was too large: of those who took the most."""
+        named = [_share(share) for share in removed.shares[:MAX_NAMED]]
+        more = ", and others" if sum(share.alerts for share in removed.shares[:MAX_NAMED]) < removed.alerts else ""
+        return self._at(
+            REMOVED_BY_SIZE,
+            time_ns,
+            f"{removed.alerts:,} alerts ({removed.bytes:,} bytes) from {rfc_3339(removed.first_ns)} to"
+            f" {rfc_3339(removed.last_ns)} were removed, since the store is over `lanner.retention.size`:"
+            f" {', '.join(named)}{more}",
+            {
+                "lanner.count": removed.alerts,
+                "lanner.bytes": removed.bytes,
+                "lanner.first": rfc_3339(removed.first_ns),
+                "lanner.last": rfc_3339(removed.last_ns),
+                "lanner.rules": sorted({share.rule for share in removed.shares}),
+                "lanner.users": sorted({_cut(share.user) for share in removed.shares if share.user}),
+            },
+        )
+
+    def untrusted_clock(self, time_ns: int, trusted_ns: int) -> Alert | None:
+        """The clock is far ahead of the newest event and of the store."""
+        return self._at(
+            UNTRUSTED_CLOCK,
+            time_ns,
+            f"the clock says {rfc_3339(time_ns)}, and nothing that was received says that it is later than"
+            f" {rfc_3339(trusted_ns)}: alerts are removed by that time, not by the clock",
+            {"lanner.clock": rfc_3339(time_ns), "lanner.trusted": rfc_3339(trusted_ns)},
+        )
+
     def _on_event(self, name: str, event: AuditEvent, what: str, values: Mapping[str, FieldOutput]) -> Alert | None:
         ref = event.object_ref
         shown = {
@@ -130,6 +171,16 @@ class InternalAlerts:
         if priority > self._minimum:
             return None
         return Alert(StandIn(name, priority, FixedOutput(message, values)), event, self._format)
+
+
+def _share(share: RemovedShare) -> str:
+    where = f" in {_cut(share.cluster)}" if share.cluster else ""
+    who = f" about {_cut(share.user)}" if share.user else ""
+    return f"{share.alerts:,} of `{_cut(share.rule)}`{who}{where}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_NAME else f"{text[:MAX_NAME]}..."
 
 
 def _named(source: str, cluster: str) -> str:

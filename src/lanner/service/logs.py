@@ -1,10 +1,12 @@
 """Logs to standard error: `key=value` for people, JSON for machines. No secret goes into one.
 
-Everything that uses Python's logging (the sources, the web server, the store) comes out in the same form.
+Everything that uses Python's logging (the sources, the web server, the store) comes out in the same form. So that no
+reader of it can stop the service, `sys.stderr` is replaced by a `LogOutput`: warnings and tracebacks go there, too.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
 from typing import Any
@@ -14,6 +16,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from lanner.priority import Priority
 from lanner.secrecy import masked_urls
+from lanner.service.log_output import LogOutput
 
 Logger = structlog.stdlib.BoundLogger
 
@@ -27,8 +30,15 @@ QUIET = ("uvicorn.access", "httpx", "asyncio", "watchfiles", "alembic", "sqlalch
 """Loggers of libraries that tell too much: warnings and worse of them are enough."""
 
 
-def set_up(form: str, level: str, to_stderr: bool = True) -> None:
-    """Send all logs to standard error, or nowhere. `form`: `text` or `json`; `level`: a priority word of falco.yaml."""
+FINISH_SECONDS = 2.0
+"""How long the end of the process waits for the reader of the log."""
+
+
+def set_up(form: str, level: str, to_stderr: bool = True) -> LogOutput | None:
+    """Send all logs to standard error, or nowhere. `form`: `text` or `json`; `level`: a priority word of falco.yaml.
+
+    Returns what writes to standard error; None if the process has none.
+    """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -40,17 +50,23 @@ def set_up(form: str, level: str, to_stderr: bool = True) -> None:
         if form == "json"
         else [
             structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+                colors=sys.stderr is not None and sys.stderr.isatty(),
+                pad_event_to=0,
+                exception_formatter=structlog.dev.plain_traceback,
             )
         ]
     )
-    handler: logging.Handler = logging.StreamHandler(sys.stderr) if to_stderr else logging.NullHandler()
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
-        )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
     )
+    output: LogOutput | None = None
+    if sys.stderr is not None:
+        output = LogOutput(sys.stderr.fileno(), lambda count: formatter.format(_dropped(count)))
+        sys.stderr = output
+        atexit.register(output.finish, FINISH_SECONDS)
+    handler = logging.NullHandler() if output is None or not to_stderr else logging.StreamHandler(output)
+    handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS.get(Priority.parse(level), logging.ERROR))
@@ -66,12 +82,18 @@ def set_up(form: str, level: str, to_stderr: bool = True) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+    return output
 
 
 def logger(name: str) -> Logger:
     """The logger of a part of the service."""
     found: Logger = structlog.stdlib.get_logger(name)
     return found
+
+
+def _dropped(count: int) -> logging.LogRecord:
+    message = f"{count} log lines were dropped: standard error could not be written"
+    return logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, None, None)
 
 
 def _one_line(log: WrappedLogger, method: str, entry: EventDict) -> EventDict:

@@ -3,34 +3,42 @@
 While the reader keeps up, alerts come from memory. What does not fit there, and what an earlier run had committed but
 not written, is read from the store. How far it has come is noted in the store every now and then, so what is committed
 is written at least once: after a crash a few lines come again.
+
+A disk that is full passes: the write is tried again, from the byte at which it stopped. A reader that is gone does not
+come back; then alerts are only counted.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import select
+import stat
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from threading import Condition, Thread
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from lanner.service.logs import logger
 from lanner.store.errors import StoreError
 from lanner.store.records import Batch, StoredAlert
-from lanner.store.store import Store
+from lanner.store.store import PAGE_ALERTS, PAGE_BYTES, Store
 
 WAITING = 16 * 1024 * 1024
 """Bytes that may wait for the reader in memory."""
-
-PAGE = 50
-"""Alerts read from the store at once."""
 
 LATEST_NS = 24 * 3600 * 1_000_000_000
 """What arrived longer ago than this is not written any more: nobody wants a month of it at a start."""
 
 PAUSE = 1.0
-"""Seconds until a store that failed is asked again."""
+"""Seconds until a store that failed, or a disk that is full, is tried again."""
+
+PASSING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOBUFS, errno.ENOMEM})
+"""Errors of writing after which it is tried again."""
 
 log = logger(__name__)
 
@@ -65,18 +73,24 @@ def forget(store: Store, name: str) -> None:
 
 
 class _Piece(NamedTuple):
-    """Lines of one commit, or of several: so many `alerts`, none of them with a number beyond `seq`."""
+    """Lines of one commit, or of several; no alert of them has a number beyond `seq`."""
 
     lines: bytes
-    alerts: int
     seq: int
 
 
-class Stdout:
-    """Writes alerts to `fd`, beginning behind the number `start`; up to `end` they are in the store already.
+class StoredAlerts(Protocol):
+    """What this needs of a store."""
 
-    `read` gives stored alerts behind a number, in their order. `unwritten` counts those that were never written: the
-    reader was gone, or they were too old.
+    def alerts(self, *, after: int, limit: int, max_bytes: int) -> Sequence[StoredAlert]: ...
+
+    def count(self, after: int, upto: int) -> int: ...
+
+
+class Stdout:
+    """Writes alerts to `fd`, beginning behind the number `start`; up to `end` they are in the `store` already.
+
+    `unwritten` counts those that this run did not write and does not: they were too old, or the reader is gone.
     """
 
     def __init__(
@@ -84,7 +98,7 @@ class Stdout:
         fd: int,
         as_json: bool,
         buffered: bool,
-        read: Callable[[int, int], Sequence[StoredAlert]],
+        store: StoredAlerts,
         start: int,
         end: int,
         now_ns: Callable[[], int] = time.time_ns,
@@ -92,7 +106,7 @@ class Stdout:
         self._fd = fd
         self._as_json = as_json
         self._buffered = buffered
-        self._read = read
+        self._store = store
         self._now_ns = now_ns
         self._changed = Condition()
         self._queue: deque[_Piece] = deque()
@@ -106,6 +120,7 @@ class Stdout:
         self._closing = False
         self._given_up = False
         self._gone = False
+        self._written_lines = 0
         self.unwritten = 0
         self._thread = Thread(target=self._run, name="stdout", daemon=True)
         self._thread.start()
@@ -114,6 +129,15 @@ class Stdout:
         """Have the alerts of a commit written; returns at once."""
         alerts = [alert for batch in batches for alert in batch.alerts]
         with self._changed:
+            if self._gone:
+                if self._unsure:
+                    with suppress(StoreError):
+                        self.unwritten += self._store.count(self._end, last_seq)
+                else:
+                    self.unwritten += len(alerts)
+                self._unsure = False
+                self._end = max(self._end, last_seq)
+                return
             if self._unsure:
                 self._unsure = False
                 self._behind = True
@@ -122,16 +146,13 @@ class Stdout:
                 return
             if not alerts:
                 return
-            if self._gone:
-                self.unwritten += len(alerts)
-                return
             if last_seq <= self._passed:
                 return  # they were read from the store before this was called
             self._end = last_seq
             if not self._behind:
                 if self._waiting < WAITING:
                     lines = b"".join(self._line(alert.output, alert.document) for alert in alerts)
-                    self._queue.append(_Piece(lines, len(alerts), last_seq))
+                    self._queue.append(_Piece(lines, last_seq))
                     self._waiting += len(lines)
                 else:
                     self._behind = True
@@ -162,20 +183,26 @@ class Stdout:
         self._thread.join(seconds)
         with self._changed:
             self._given_up = True
-            if (self._queue or self._behind) and not self._gone:
-                log.warning("alerts are left for standard output", reason="its reader is slow", next="the next start")
+            self._changed.notify()
+            if not (self._idle and not self._queue and not self._behind) and not self._gone:
+                log.warning("alerts are left for standard output", reason="it takes no more", next="the next start")
 
     def _line(self, output: str, document: bytes) -> bytes:
         return (document if self._as_json else output.encode(errors="replace")) + b"\n"
 
     def _run(self) -> None:
         try:
+            if not _at_line_start(self._fd):
+                self._put(b"\n")
             while self._wait():
                 if self._queue:
                     piece = self._take()
-                    self._put(piece.lines)
+                    whole = self._put(piece.lines)
                     with self._changed:
-                        self._passed = max(self._passed, piece.seq)
+                        if whole:
+                            self._passed = max(self._passed, piece.seq)
+                        else:
+                            self._behind = True
                 else:
                     self._catch_up()
         except OSError as error:
@@ -197,13 +224,13 @@ class Stdout:
                 pieces.append(self._queue.popleft())
             lines = b"".join(piece.lines for piece in pieces)
             self._waiting -= len(lines)
-            return _Piece(lines, sum(piece.alerts for piece in pieces), pieces[-1].seq)
+            return _Piece(lines, pieces[-1].seq)
 
     def _catch_up(self) -> None:
         """Write a page of what is in the store only."""
         end = self._end
         try:
-            page = self._read(self._passed, PAGE)
+            page = self._store.alerts(after=self._passed, limit=PAGE_ALERTS, max_bytes=PAGE_BYTES)
         except StoreError:
             with self._changed:
                 if self._closing:
@@ -211,32 +238,75 @@ class Stdout:
                 self._changed.wait(PAUSE)
             return
         oldest = self._now_ns() - LATEST_NS
-        wanted = [alert for alert in page if alert.received_ns >= oldest]
-        self.unwritten += len(page) - len(wanted)
-        self._put(b"".join(self._line(alert.output, alert.document) for alert in wanted))
+        for alert in page:
+            if alert.received_ns < oldest:
+                self.unwritten += 1
+            elif not self._put(self._line(alert.output, alert.document)):
+                return  # and what comes after `_passed` is still to be read
+            with self._changed:
+                self._passed = max(self._passed, alert.seq)
         with self._changed:
-            if page:
-                self._passed = max(self._passed, page[-1].seq)
-            if len(page) < PAGE:  # commits are there as a whole, so none is cut here
+            if not page:  # commits are there as a whole, so none is cut here
                 self._passed = max(self._passed, end)
-            # Behind a full page there may be more of a commit that has not been told yet.
-            self._behind = len(page) == PAGE or self._end > self._passed
+            # After a page there may be more of a commit that has not been told yet.
+            self._behind = bool(page) or self._end > self._passed
 
-    def _put(self, lines: bytes) -> None:
+    def _put(self, lines: bytes) -> bool:
+        """Whether all of it was written: not so if there was no room until the end. Raises OSError: nobody reads."""
         left = memoryview(lines)
+        failed = False
         while left:
             try:
                 left = left[os.write(self._fd, left) :]
             except BlockingIOError:
                 select.select([], [self._fd], [])
+            except OSError as error:
+                if error.errno not in PASSING:
+                    self._written_lines = lines[: len(lines) - len(left)].count(b"\n")
+                    raise
+                if not failed:
+                    failed = True
+                    log.warning("standard output cannot be written", reason=error.strerror, next="retry")
+                with self._changed:
+                    if not self._given_up:
+                        self._changed.wait(PAUSE)
+                    if self._given_up:
+                        return False
+        if failed:
+            log.info("standard output can be written again")
+        return True
 
     def _leave(self, error: OSError) -> None:
         """The reader is gone. Standard output goes nowhere from now on, so that nothing fails at the end either."""
         with self._changed:
             self._gone = True
-            self.unwritten += sum(piece.alerts for piece in self._queue)
             self._queue.clear()
+            after, upto = self._passed, self._end
         log.warning("alerts are not written to standard output", reason=error.strerror, next="the next start")
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._fd)
         os.close(nowhere)
+        while True:
+            try:
+                left = self._store.count(after, upto)
+                break
+            except StoreError:
+                with self._changed:
+                    if self._closing:
+                        return
+                    self._changed.wait(PAUSE)
+        with self._changed:
+            self.unwritten += left - self._written_lines
+
+
+def _at_line_start(fd: int) -> bool:
+    """Whether what is continued in a file ends with a whole line: an earlier run may have been killed within one."""
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            return True
+        end = found.st_size if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND else os.lseek(fd, 0, os.SEEK_CUR)
+        with Path(f"/proc/self/fd/{fd}").open("rb") as file:  # the file itself, whatever its name is by now
+            return end == 0 or os.pread(file.fileno(), 1, end - 1) == b"\n"
+    except OSError:
+        return True

@@ -23,7 +23,13 @@ class Database(Protocol):
     def name(self) -> str: ...
 
     @property
-    def engine(self) -> Engine: ...
+    def engine(self) -> Engine:
+        """What writes."""
+        ...
+
+    def connect(self, writing: bool) -> Connection:
+        """A connection, for a transaction that writes or one that only reads. One that writes is for one thread."""
+        ...
 
     def present(self) -> object:
         """What is there now, as `prepare` tells it; a look that is quick and changes nothing."""
@@ -32,7 +38,14 @@ class Database(Protocol):
     def prepare(self) -> object:
         """Before a transaction: make what has to be there. Another result than the last time means: another database.
 
-        Raises StoreError and OSError.
+        Raises StoreError, OSError and SQLAlchemyError.
+        """
+        ...
+
+    def disconnect(self) -> None:
+        """Close all connections, so that the next call makes new ones. Nothing that is committed is lost by that.
+
+        Raises StoreError where it would be; then nothing is closed.
         """
         ...
 
@@ -46,6 +59,10 @@ class Database(Protocol):
 
     def migrating(self, connection: Connection) -> AbstractContextManager[None]:
         """Around a migration: it may take as long as it needs, and until the transaction ends nobody else migrates."""
+        ...
+
+    def searching(self, connection: Connection) -> AbstractContextManager[None]:
+        """Around statements that look at everything there is: they may take as long as they need."""
         ...
 
     def explain(self, error: Exception) -> StoreError:

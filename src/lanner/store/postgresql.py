@@ -43,6 +43,10 @@ class PostgreSQL:
                 f"{self.name} needs the package psycopg: install `lanner[postgresql]`", retryable=False
             ) from None
 
+    def connect(self, writing: bool) -> Connection:
+        """See Database."""
+        return self.engine.connect()
+
     def present(self) -> object:
         """See Database."""
         return self.name
@@ -50,6 +54,10 @@ class PostgreSQL:
     def prepare(self) -> object:
         """See Database: a database is always the same."""
         return self.name
+
+    def disconnect(self) -> None:
+        """See Database."""
+        self.engine.dispose()
 
     def confirm(self) -> None:
         """See Database: a commit is one."""
@@ -61,6 +69,12 @@ class PostgreSQL:
     def migrating(self, connection: Connection) -> Iterator[None]:
         """See Database."""
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+        with self.searching(connection):
+            yield
+
+    @contextmanager
+    def searching(self, connection: Connection) -> Iterator[None]:
+        """See Database."""
         driver: Any = connection.connection.driver_connection
         driver.watched = False
         try:

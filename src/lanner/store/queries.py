@@ -5,14 +5,16 @@ In: an open connection. Lists are bounded by the caller's limit; whoever wants m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, func, or_, select
 
 from lanner.store.records import (
     ID_DIGITS,
     AlertFilter,
     Counters,
+    FoundAlerts,
     RuleCounters,
     SourceCounters,
     StoredAlert,
@@ -32,6 +34,8 @@ from lanner.store.schema import (
 )
 from lanner.store.writing import clean, key, tags_text, whole
 
+_FETCHED = 10_000  # rows of numbers that are held at once
+
 
 def list_alerts(
     connection: Connection,
@@ -39,12 +43,14 @@ def list_alerts(
     limit: int,
     after: int | None,
     before: tuple[int, int] | None,
+    max_bytes: int | None,
 ) -> list[StoredAlert]:
     """The newest alerts by their own time, newest first; with `after` those with a higher seq, in the order of seq.
 
-    `before` is (time_ns, seq) of an alert: the ones that stand behind it in the order of newest first.
+    `before` is (time_ns, seq) of an alert: the ones that stand behind it in the order of newest first. With `max_bytes`
+    only as many as take no more than that, but one in any case.
     """
-    query = select(alerts).where(*_conditions(wanted))
+    query = select(alerts.c.seq, alerts.c.time_ns, alerts.c.size).where(*_conditions(wanted))
     if after is not None:
         query = query.where(alerts.c.seq > after)
     if before is not None:
@@ -53,12 +59,34 @@ def list_alerts(
             alerts.c.time_ns <= whole(time_ns),
             or_(alerts.c.time_ns < whole(time_ns), and_(alerts.c.time_ns == whole(time_ns), alerts.c.seq < seq)),
         )
-    query = query.order_by(*_order(after)).limit(limit)
-    # First the narrow rows, then the documents of those that are left.
-    chosen = query.subquery()
-    full = select(chosen, documents.c.document).join(documents, documents.c.seq == chosen.c.seq)
-    order = (chosen.c.time_ns.desc(), chosen.c.seq.desc()) if after is None else (chosen.c.seq,)
-    return [_alert(row, None) for row in connection.execute(full.order_by(*order))]
+    # Numbers and sizes first, then texts and documents of those that are left.
+    narrow = query.order_by(*_order(alerts, after)).limit(limit).subquery()
+    total = func.sum(narrow.c.size).over(order_by=_order(narrow, after))
+    chosen = select(narrow.c.seq, narrow.c.size, total.label("total")).subquery()
+    full = _full().join(chosen, chosen.c.seq == alerts.c.seq)
+    if max_bytes is not None:
+        full = full.where(or_(chosen.c.total <= max_bytes, chosen.c.total == chosen.c.size))
+    return [_alert(row, None) for row in connection.execute(full.order_by(*_order(alerts, after)))]
+
+
+def find_newest(connection: Connection, wanted: AlertFilter, limit: int | None) -> FoundAlerts:
+    """Which alerts are the newest by their own time."""
+    query = (
+        select(alerts.c.seq, alerts.c.size, alerts.c.cluster != "")
+        .where(*_conditions(wanted))
+        .order_by(*_order(alerts, None))
+        .limit(limit)
+    )
+    found = FoundAlerts()
+    for seq, size, in_cluster in connection.execute(query, execution_options={"yield_per": _FETCHED}):
+        found.add(seq, size, bool(in_cluster))
+    return found
+
+
+def read_alerts(connection: Connection, seqs: Sequence[int]) -> list[StoredAlert]:
+    """The alerts with these numbers that are there still, in the order of the numbers given."""
+    rows = {row.seq: row for row in connection.execute(_full().where(alerts.c.seq.in_(seqs)))}
+    return [_alert(rows[seq], None) for seq in seqs if seq in rows]
 
 
 def find_alert(connection: Connection, identifier: str) -> StoredAlert | None:
@@ -71,17 +99,14 @@ def find_alert(connection: Connection, identifier: str) -> StoredAlert | None:
         high = bytes.fromhex(identifier.ljust(ID_DIGITS, "f"))
     except ValueError:
         return None
-    query: Select[Any] = (
-        select(alerts, documents.c.document, events.c.raw)
-        .join(documents, documents.c.seq == alerts.c.seq)
-        .outerjoin(events, events.c.id == alerts.c.event_id)
-        .where(alerts.c.id.between(low, high))
-        .limit(2)
-    )
-    found = connection.execute(query).all()
+    found = connection.execute(select(alerts.c.seq).where(alerts.c.id.between(low, high)).limit(2)).scalars().all()
     if len(found) > 1:
         raise LookupError(f"several alerts have an id that begins with `{identifier}`")
-    return _alert(found[0], found[0].raw) if found else None
+    if not found:
+        return None
+    query = _full().add_columns(events.c.raw).outerjoin(events, events.c.id == alerts.c.event_id)
+    row = connection.execute(query.where(alerts.c.seq == found[0])).one_or_none()
+    return None if row is None else _alert(row, row.raw)
 
 
 def list_malformed(
@@ -129,6 +154,12 @@ def read_position(connection: Connection, source: str, file: str) -> tuple[str, 
     return None if row is None else (row.identity, row.offset)
 
 
+def count_alerts(connection: Connection, after: int, upto: int) -> int:
+    """How many alerts have a number beyond `after` and not beyond `upto`."""
+    query = select(func.count()).select_from(alerts).where(alerts.c.seq > after, alerts.c.seq <= upto)
+    return int(connection.execute(query).scalar_one())
+
+
 def read_last_seq(connection: Connection) -> int:
     """The highest number that an alert may have by now."""
     return int(connection.execute(select(state.c.last_seq)).scalar_one())
@@ -166,10 +197,14 @@ def _conditions(wanted: AlertFilter) -> list[ColumnElement[bool]]:
     return found
 
 
-def _order(after: int | None) -> tuple[ColumnElement[Any], ...]:
+def _order(table: FromClause, after: int | None) -> tuple[ColumnElement[Any], ...]:
     if after is None:
-        return alerts.c.time_ns.desc(), alerts.c.seq.desc()
-    return (alerts.c.seq,)
+        return table.c.time_ns.desc(), table.c.seq.desc()
+    return (table.c.seq,)
+
+
+def _full() -> Select[Any]:
+    return select(alerts, documents.c.document).join(documents, documents.c.seq == alerts.c.seq)
 
 
 def _alert(row: Row[Any], raw: bytes | None) -> StoredAlert:

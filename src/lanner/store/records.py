@@ -5,7 +5,8 @@ Times are nanoseconds since 1970. The store keeps 64 bits: later times than the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import blake2b
@@ -14,6 +15,10 @@ from msgspec import Struct
 
 ID_DIGITS = 32
 """Hexadecimal digits of the id of an alert and of an event."""
+
+
+MAX_SHARES = 20
+"""Shares that are named of what was removed by size."""
 
 
 class AlertRecord(Struct, frozen=True, gc=False):
@@ -176,6 +181,40 @@ class AlertFilter:
     text: str = ""
 
 
+class FoundAlerts:
+    """Which alerts were found, newest first; a few bytes for each, so that there may be many millions.
+
+    `clusters`: whether any of them is of a cluster.
+    """
+
+    def __init__(self) -> None:
+        self._seqs = array("q")
+        self._sizes = array("q")
+        self.clusters = False
+
+    def __len__(self) -> int:
+        return len(self._seqs)
+
+    def add(self, seq: int, size: int, in_cluster: bool) -> None:
+        """The next older one."""
+        self._seqs.append(seq)
+        self._sizes.append(size)
+        self.clusters = self.clusters or in_cluster
+
+    def pages(self, limit: int, max_count: int, max_bytes: int) -> Iterator[list[int]]:
+        """The numbers of the newest `limit`, oldest first, so many at once as take no more than that, or one."""
+        page: list[int] = []
+        size = 0
+        for index in reversed(range(min(limit, len(self)))):
+            if page and (len(page) == max_count or size + self._sizes[index] > max_bytes):
+                yield page
+                page, size = [], 0
+            page.append(self._seqs[index])
+            size += self._sizes[index]
+        if page:
+            yield page
+
+
 @dataclass(frozen=True, slots=True)
 class StoredMalformed:
     """A malformed piece as the store has it."""
@@ -238,8 +277,9 @@ class RetentionPolicy:
     """How much is kept. None means without limit.
 
     `max_age_ns` counts from arrival. `max_bytes` is for alerts with their events, as the store accounts for them
-    (without indexes and free pages, which take about a third more). What an output that holds has not passed yet stays,
-    whatever these say, until all alerts take more than `hard_bytes`.
+    (without indexes and free pages, which take about a third more); above it those give who take the most (shares.py).
+    What an output that holds has not passed yet stays, whatever these say, until all alerts take more than
+    `hard_bytes`.
 
     Positions of files that have been missing for `missing_ns` are removed, and outputs that do not hold and have not
     moved for so long.
@@ -252,12 +292,59 @@ class RetentionPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class RemovedShare:
+    """Alerts of one cluster, rule and user that were removed because the store was too large. An empty `user`: of
+    several. `bytes`: about what they took.
+    """
+
+    cluster: str
+    rule: str
+    user: str
+    alerts: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedBySize:
+    """What was removed because the store was too large: the largest shares first, and from when the alerts were."""
+
+    alerts: int
+    bytes: int
+    shares: tuple[RemovedShare, ...]
+    first_ns: int
+    last_ns: int
+
+    def with_more(self, other: RemovedBySize) -> RemovedBySize:
+        """The sum of both; it names no more shares than MAX_SHARES."""
+        found: dict[tuple[str, str, str], RemovedShare] = {}
+        for share in (*self.shares, *other.shares):
+            whose = (share.cluster, share.rule, share.user)
+            before = found.get(whose, RemovedShare(*whose, 0, 0))
+            found[whose] = RemovedShare(*whose, before.alerts + share.alerts, before.bytes + share.bytes)
+        return RemovedBySize(
+            self.alerts + other.alerts,
+            self.bytes + other.bytes,
+            largest_shares(found.values()),
+            min(self.first_ns, other.first_ns),
+            max(self.last_ns, other.last_ns),
+        )
+
+
+def largest_shares(shares: Iterable[RemovedShare]) -> tuple[RemovedShare, ...]:
+    """The MAX_SHARES that took the most, the largest first."""
+    return tuple(sorted(shares, key=lambda share: -share.bytes)[:MAX_SHARES])
+
+
+@dataclass(frozen=True, slots=True)
 class RetentionResult:
-    """What retention did: alerts removed, how many of those some output had still to pass, and the bytes that stay."""
+    """What retention did: alerts removed, how many of those some output had still to pass, the bytes that stay, and
+    what of it was removed by size.
+    """
 
     removed: int
     removed_unsent: int
     bytes: int
+    by_size: RemovedBySize | None = None
 
 
 class EventIdentity:

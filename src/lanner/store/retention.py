@@ -1,63 +1,89 @@
-"""Removes the oldest alerts, with their documents and events, as a policy says; and what belongs to nothing any more.
+"""Removes alerts, with their documents and events, as a policy says; and what belongs to nothing any more.
 
-In steps: each is one short transaction, so that batches need not wait long. The oldest is what was committed first.
+By age the oldest go, by size those of whoever takes the most (`shares`). In steps: what goes is looked for while others
+may commit, and each removal is one short transaction, so that batches need not wait long.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
-from lanner.store.records import RetentionPolicy
-from lanner.store.schema import alerts, documents, events, outputs, positions
+from lanner.store.schema import alerts, counters, documents, events, outputs, positions, state
 from lanner.store.writing import lock, unlock
 
 STEP = 500
-"""How many alerts a step removes at most."""
+STEP_BYTES = 32 * 1024 * 1024
+"""How many alerts a step removes at most, and of how many bytes (or one)."""
+
+MAX_ROUNDS = 10
+"""How often in one cleaning it is looked who takes the most: what an event takes is free when its last alert goes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a step did; `more`: there is more to remove."""
+    """What a step did: the numbers of the alerts that went, and the bytes that stay."""
 
-    removed: int
-    removed_unsent: int
+    removed: frozenset[int]
     bytes: int
-    more: bool
 
 
-def remove_some(connection: Connection, policy: RetentionPolicy, now_ns: int) -> Step:
-    """Remove alerts from the oldest on, while one of the reasons holds: too old, too much, far too much.
+def passed_by_all(connection: Connection) -> int | None:
+    """The number up to which every output that holds has come; None if none holds."""
+    return connection.execute(select(func.min(outputs.c.seq)).where(outputs.c.holds != 0)).scalar()
 
-    Only the last of these removes what an output has not passed.
+
+def size(connection: Connection) -> int:
+    """The bytes of all alerts with their events."""
+    return int(connection.execute(select(state.c.bytes)).scalar_one())
+
+
+def too_old(connection: Connection, before_ns: int, now_ns: int, limit: int | None) -> list[int]:
+    """The oldest alerts that arrived before a time, a step of them. What was committed first is the oldest.
+
+    An arrival after `now_ns` says that the clock was wrong then: such an alert is as old as the one after it.
     """
-    numbers = lock(connection)
-    sent = connection.execute(select(func.min(outputs.c.seq)).where(outputs.c.holds != 0)).scalar()
-    oldest = connection.execute(
-        select(alerts.c.seq, alerts.c.received_ns, alerts.c.size).order_by(alerts.c.seq).limit(STEP)
-    ).all()
-    if not oldest:
-        return Step(0, 0, numbers.bytes, False)
-    event_sizes = _event_sizes(connection, oldest[-1].seq)
-    total = numbers.bytes
-    removed = unsent = upto = 0
-    for seq, received_ns, size in oldest:
-        waits = sent is not None and seq > sent
-        old = policy.max_age_ns is not None and received_ns < now_ns - policy.max_age_ns
-        large = policy.max_bytes is not None and total > policy.max_bytes
-        far_too_large = policy.hard_bytes is not None and total > policy.hard_bytes
-        if not (far_too_large or ((old or large) and not waits)):
+    known = [] if limit is None else [alerts.c.seq <= limit]
+    upto = 0
+    query = select(alerts.c.seq, alerts.c.received_ns).where(alerts.c.received_ns <= now_ns, *known)
+    latest = 0
+    for seq, received_ns in connection.execute(query.order_by(alerts.c.seq).limit(STEP)):
+        latest = max(latest, received_ns)
+        if latest >= before_ns:
             break
-        removed += 1
-        unsent += waits
         upto = seq
-        total -= size + event_sizes.get(seq, 0)
-    if not removed:
-        return Step(0, 0, numbers.bytes, False)
-    numbers.bytes -= _remove(connection, upto)
-    unlock(connection, numbers)
-    return Step(removed, unsent, numbers.bytes, removed == len(oldest))
+    if not upto:
+        return []
+    oldest = select(alerts.c.seq, alerts.c.size + alerts.c.event_bytes).where(alerts.c.seq <= upto)
+    chosen: list[int] = []
+    total = 0
+    for seq, taken in connection.execute(oldest.order_by(alerts.c.seq).limit(STEP)):
+        chosen.append(seq)
+        total += taken
+        if total >= STEP_BYTES:
+            break
+    return chosen
+
+
+def remove(connection: Connection, seqs: Sequence[int], target: int | None = None) -> Step:
+    """Remove these alerts, where they are there still; with `target` only until no more bytes than that are left."""
+    numbers = lock(connection)
+    chosen: list[int] = []
+    left = numbers.bytes
+    rows = connection.execute(
+        select(alerts.c.seq, alerts.c.size, alerts.c.event_bytes).where(alerts.c.seq.in_(seqs)).order_by(alerts.c.seq)
+    )
+    for seq, own, of_event in rows.all():
+        if target is not None and left <= target:
+            break
+        chosen.append(seq)
+        left -= own + of_event
+    if chosen:
+        numbers.bytes -= _remove(connection, chosen)
+        unlock(connection, numbers)
+    return Step(frozenset(chosen), numbers.bytes)
 
 
 def remove_missing(connection: Connection, before_ns: int) -> None:
@@ -67,22 +93,64 @@ def remove_missing(connection: Connection, before_ns: int) -> None:
     connection.execute(delete(outputs).where(outputs.c.holds == 0, outputs.c.moved_ns < before_ns))
 
 
-def _event_sizes(connection: Connection, upto: int) -> dict[int, int]:
-    """Bytes of each event that goes when the alerts up to a number do, by the number of its newest alert."""
-    rows = connection.execute(
-        select(events.c.last_seq, func.length(events.c.raw).label("size")).where(
-            events.c.seq <= upto, events.c.last_seq <= upto
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Times that the store knows: its own clock (0: none yet), that of the newest event, the last arrival."""
+
+    clock_ns: int
+    event_ns: int
+    received_ns: int
+
+
+def known_times(connection: Connection) -> Known:
+    """What the store knows about the time; no other writer changes its clock meanwhile."""
+    lock(connection)
+    clock_ns = connection.execute(select(state.c.clock_ns)).scalar_one()
+    event_ns, received_ns = connection.execute(
+        select(func.max(counters.c.last_event_ns), func.max(counters.c.last_received_ns))
+    ).one()
+    return Known(clock_ns, event_ns or 0, received_ns or 0)
+
+
+def set_clock(connection: Connection, clock_ns: int) -> None:
+    """Set the clock of the store."""
+    connection.execute(update(state).values(clock_ns=clock_ns))
+
+
+def _remove(connection: Connection, seqs: Sequence[int]) -> int:
+    """Remove alerts, and the events that have none any more; the bytes they took."""
+    gone = alerts.c.seq.in_(seqs)
+    freed = int(connection.execute(select(func.sum(alerts.c.size)).where(gone)).scalar_one())
+    counted = {
+        bytes(row.event_id): row.number
+        for row in connection.execute(
+            select(alerts.c.event_id, func.count().label("number")).where(gone).group_by(alerts.c.event_id)
         )
+    }
+    connection.execute(delete(documents).where(documents.c.seq.in_(seqs)))
+    connection.execute(delete(alerts).where(gone))
+    unused: list[int] = []
+    kept: list[dict[str, object]] = []
+    query = select(
+        events.c.seq, events.c.last_seq, events.c.id, events.c.alerts, func.length(events.c.raw).label("bytes")
     )
-    return {row.last_seq: row.size for row in rows}
+    for row in connection.execute(query.where(events.c.id.in_(list(counted)))).all():
+        left = row.alerts - counted[bytes(row.id)]
+        if left <= 0 and (row.alerts or not _has_alerts(connection, row.id, row.seq, row.last_seq)):
+            unused.append(row.seq)
+            freed += row.bytes
+        elif row.alerts:
+            kept.append({"changed": row.seq, "left": left})
+    if unused:
+        connection.execute(delete(events).where(events.c.seq.in_(unused)))
+    if kept:
+        connection.execute(
+            update(events).where(events.c.seq == bindparam("changed")).values(alerts=bindparam("left")), kept
+        )
+    return freed
 
 
-def _remove(connection: Connection, upto: int) -> int:
-    """Remove the alerts up to a number; the bytes they and their events took."""
-    gone = [events.c.seq <= upto, events.c.last_seq <= upto]
-    freed = connection.execute(select(func.sum(alerts.c.size)).where(alerts.c.seq <= upto)).scalar() or 0
-    freed += connection.execute(select(func.sum(func.length(events.c.raw))).where(*gone)).scalar() or 0
-    connection.execute(delete(documents).where(documents.c.seq <= upto))
-    connection.execute(delete(alerts).where(alerts.c.seq <= upto))
-    connection.execute(delete(events).where(*gone))
-    return int(freed)
+def _has_alerts(connection: Connection, identifier: bytes, first: int, last: int) -> bool:
+    """Whether an event from before alerts were counted has any; they have numbers from `first` to `last`."""
+    query = select(alerts.c.seq).where(alerts.c.seq.between(first, last), alerts.c.event_id == identifier)
+    return connection.execute(query.limit(1)).first() is not None

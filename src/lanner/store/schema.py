@@ -22,7 +22,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "0002"
+VERSION = "0003"
 """The version of this schema: the newest migration."""
 
 VERSION_TABLE = "lanner_version"
@@ -46,6 +46,7 @@ def _count(name: str) -> Column[int]:
 
 
 # One row: the numbers given out so far, and the bytes that alerts with their events, and malformed pieces, take.
+# `clock_ns`: the time that removal by age goes by, 0 for none yet.
 state = Table(
     "state",
     metadata,
@@ -54,9 +55,11 @@ state = Table(
     _count("bytes"),
     _count("malformed_seq"),
     _count("malformed_bytes"),
+    Column("clock_ns", BigInteger, nullable=False, server_default="0"),
 )
 
-# Narrow, so that a search through all of them reads little; the documents are apart.
+# Narrow, so that a search through all of them reads little; the documents are apart. `event_bytes`: the part of its
+# event that an alert stands for, 0 in those from before it was noted.
 alerts = Table(
     "alerts",
     metadata,
@@ -79,6 +82,7 @@ alerts = Table(
     Column("output", Text, nullable=False),
     Column("event_id", LargeBinary, nullable=False),
     Column("size", BigInteger, nullable=False),
+    Column("event_bytes", BigInteger, nullable=False, server_default="0"),
     Index("uq_alerts_id", "id", unique=True),
     Index("ix_alerts_time_ns", "time_ns", "seq"),
 )
@@ -90,7 +94,8 @@ documents = Table(
     Column("document", LargeBinary, nullable=False),
 )
 
-# `seq` is that of the alert that brought the event, `last_seq` that of the newest alert on it.
+# `seq` is that of the alert that brought the event, `last_seq` that of the newest alert on it; `alerts` is how many
+# there are on it, 0 in those from before they were counted.
 events = Table(
     "events",
     metadata,
@@ -98,6 +103,7 @@ events = Table(
     Column("last_seq", BigInteger, nullable=False),
     Column("id", LargeBinary, nullable=False),
     Column("raw", LargeBinary, nullable=False),
+    Column("alerts", BigInteger, nullable=False, server_default="0"),
     Index("uq_events_id", "id", unique=True),
 )
 

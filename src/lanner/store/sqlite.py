@@ -2,6 +2,10 @@
 
 WAL, so that readers and the writer do not wait for each other; synchronous FULL, so that a commit survives a loss of
 power. Transactions that write begin IMMEDIATE: they wait for their turn at the start, never in the middle.
+
+One connection writes and stays open. Each read opens one of its own, which can change nothing: not the file, and at its
+end not the log either. So what is committed and still in the log can only be moved by the connection that wrote it;
+`sqlite_files` saves that where somebody takes the log away.
 """
 
 from __future__ import annotations
@@ -9,24 +13,22 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
+from lanner.store import sqlite_files
 from lanner.store.errors import BatchError, StoreError
-
-WRITING = "lanner_writing"
-"""The execution option of connections that write."""
+from lanner.store.sqlite_files import Files
 
 BUSY_SECONDS = 5
 """How long a transaction waits for one in another process."""
 
 _CACHE_KIB = 16 * 1024
 _CHECKPOINT_PAGES = 4_000  # of 4 KiB: fewer, longer writes into the file itself
-_WAL_LIMIT = 64 * 1024 * 1024  # what a log that had to grow is cut back to
 
 _FREED_PAGES = 2_000  # given back at once
 
@@ -44,41 +46,123 @@ class SQLite:
         self._path = Path(url.database).absolute()
         self.name = f"the store `{self._path}`"
         self._writable = writable
-        self._identity: tuple[int, int] | None = None
+        self._files: Files | None = None
         self._openings = 0  # a new file may get the number of the removed one
-        self.engine = _engine(self._path, writable)
+        self._guard: sqlite3.Connection | None = None
+        """Keeps SQLite from taking the writing connection for the last one, when that is closed without a look."""
+        self._readers = _reading_engine(self._path)
+        self.engine = _writing_engine(self._path) if writable else self._readers
+
+    def connect(self, writing: bool) -> Connection:
+        """See Database."""
+        return (self.engine if writing else self._readers).connect()
 
     def present(self) -> object:
         """See Database."""
-        identity = self._file_identity()
-        return self._openings if identity is not None and identity == self._identity else None
+        found = Files.at(self._path)
+        return self._openings if self._files is not None and found.fault(self._files) is None else None
 
     def prepare(self) -> object:
         """See Database: the folder and the file, also where somebody removed them since."""
         present = self.present()
         if present is not None:
             return present
-        if self._identity is not None:
-            _logger.error("%s was removed or replaced from outside: connecting anew", self.name)
-        self.engine.dispose()
-        self._identity = None
-        if self._writable and self._file_identity() is None:
+        self.disconnect()
+        if self._writable and Files.at(self._path).main is None:
             for folder in reversed([path for path in self._path.parents if not path.exists()]):
                 folder.mkdir(mode=0o700, exist_ok=True)
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        self._identity = self._file_identity()
-        if self._identity is None:
+        if Files.at(self._path).main is None:
             raise StoreError(f"{self.name} does not exist: `lanner run` makes it", retryable=True)
+        if self._writable:
+            with self.engine.connect():  # opens the log and its index, which are looked after from here on
+                try:
+                    self._guard = _read_only(self._path)
+                except sqlite3.Error as error:
+                    raise self.explain(error) from error
+            self._files = Files.at(self._path)
+        else:
+            self._files = Files.at(self._path).only_main()
         self._openings += 1
         return self._openings
 
     def confirm(self) -> None:
-        """See Database: SQLite would go on writing into a file that was removed."""
-        if self._file_identity() != self._identity:
+        """See Database: SQLite would go on writing into files that were removed."""
+        found = Files.at(self._path)
+        fault = None if self._files is None else found.fault(self._files)
+        if fault is not None:
             raise StoreError(
-                f"{self.name} was removed or replaced while it was written: do that while Lanner is stopped",
+                f"{self.name} was removed or replaced while it was written ({fault}): do that while Lanner is stopped",
                 retryable=True,
             )
+        self._files = found
+
+    def disconnect(self) -> None:
+        """See Database."""
+        files, self._files = self._files, None
+        if files is None or not self._writable:
+            self._close()
+            return
+        found = Files.at(self._path)
+        fault = found.fault(files)
+        if fault is None:
+            self._close()
+            return
+        _logger.error("%s was removed or replaced from outside (%s): connecting anew", self.name, fault)
+        if found.main != files.main:
+            self._close()
+        elif found.log_is_cut(files):
+            self._save_what_is_left(found)
+        else:
+            self._files = files  # until it is done, nothing else may be connected
+            self._save_the_log(files)
+            self._files = None
+
+    def _save_the_log(self, files: Files) -> None:
+        """Have the connection that wrote a log which is not there any more put it into the file itself."""
+        self._close_guard()
+        pooled = self.engine.raw_connection()
+        connection: Any = pooled.driver_connection
+        try:
+            sqlite_files.save_log(self._path, files, connection, BUSY_SECONDS)
+        except (sqlite3.Error, TimeoutError) as error:
+            raise StoreError(
+                f"{self.name} cannot be written until nobody else has it open, since its `-wal` or `-shm` was removed"
+                f" or replaced from outside ({error}): end other programs that use it",
+                retryable=True,
+            ) from error
+        finally:
+            pooled.close()
+        self._close()
+
+    def _save_what_is_left(self, found: Files) -> None:
+        """The log was cut: go on from the last commit that is whole."""
+        pooled = self.engine.raw_connection()
+        try:
+            connection: Any = pooled.driver_connection
+            rest = sqlite_files.rest_of_log(found, connection)
+        finally:
+            pooled.close()
+        self.engine.dispose()  # while the guard is there, so that SQLite moves nothing of the rest
+        self._close_guard()
+        if not rest.needed:
+            with suppress(FileNotFoundError):
+                sqlite_files.log_of(self._path).unlink()
+        if not rest.whole:
+            raise StoreError(
+                f"{self.name} has lost commits that were acknowledged: its `-wal` was cut from outside, to"
+                f" {found.wal_size:,} bytes; do such things while Lanner is stopped",
+                retryable=True,
+            )
+
+    def _close(self) -> None:
+        self._close_guard()
+        self.engine.dispose()
+
+    def _close_guard(self) -> None:
+        if self._guard is not None:
+            self._guard.close()
+            self._guard = None
 
     def shrink(self) -> None:
         """See Database: where more than half is free. Less is not worth the writing, since it is used again."""
@@ -97,6 +181,10 @@ class SQLite:
 
     def migrating(self, connection: Connection) -> AbstractContextManager[None]:
         """See Database: a transaction that writes is the only one."""
+        return nullcontext()
+
+    def searching(self, connection: Connection) -> AbstractContextManager[None]:
+        """See Database: nobody waits for a reader."""
         return nullcontext()
 
     def explain(self, error: Exception) -> StoreError:
@@ -130,42 +218,56 @@ class SQLite:
                 text = f"does not work: {cause}"
         return StoreError(f"{self.name} {text}", retryable=True)
 
-    def _file_identity(self) -> tuple[int, int] | None:
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            return None
-        return found.st_dev, found.st_ino
 
-
-def _engine(path: Path, writable: bool) -> Engine:
+def _writing_engine(path: Path) -> Engine:
     engine = create_engine(
         URL.create("sqlite+pysqlite", database=str(path)),
         connect_args={"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
-        pool_size=4,
-        max_overflow=4,
+        pool_size=1,
+        max_overflow=0,
         pool_timeout=BUSY_SECONDS,
     )
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
-        if writable:
-            if cursor.execute("PRAGMA page_count").fetchone()[0] == 0:  # later both would need a lock, or do nothing
-                cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")
-                cursor.execute("PRAGMA journal_mode = WAL")
-            cursor.execute("PRAGMA synchronous = FULL")
-            cursor.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-            cursor.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT}")
-        else:
-            cursor.execute("PRAGMA query_only = ON")
+        if cursor.execute("PRAGMA page_count").fetchone()[0] == 0:  # later it would do nothing
+            cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        cursor.execute(f"PRAGMA journal_size_limit = {sqlite_files.LOG_LIMIT}")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        cursor.execute("SELECT count(*) FROM sqlite_master").fetchone()
         cursor.close()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        writing = connection.get_execution_options().get(WRITING, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _reading_engine(path: Path) -> Engine:
+    engine = create_engine("sqlite+pysqlite://", creator=lambda: _read_only(path), poolclass=NullPool)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.as_uri()}?mode=ro", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True
+    )
+    try:
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection

@@ -6,6 +6,7 @@ database. After a failure the next call connects anew; nothing has to be restart
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from lanner.store import queries, retention
+from lanner.store.cleaning import Cleaning
 from lanner.store.database import Database, open_database
 from lanner.store.errors import BatchError, StoreError
 from lanner.store.migrate import is_current, migrate
@@ -23,6 +25,7 @@ from lanner.store.records import (
     Batch,
     CommitResult,
     Counters,
+    FoundAlerts,
     Outcome,
     RetentionPolicy,
     RetentionResult,
@@ -30,10 +33,15 @@ from lanner.store.records import (
     StoredMalformed,
 )
 from lanner.store.schema import outputs, state
-from lanner.store.sqlite import WRITING
 from lanner.store.writing import Limits, insert, key, mark_missing, write
 
 __all__ = ["BatchError", "Limits", "Store", "StoreError", "make_store", "open_store"]
+
+PAGE_ALERTS = 500
+PAGE_BYTES = 8 * 1024 * 1024
+"""Alerts that are read at once: so many, and no more than take so much."""
+
+_logger = logging.getLogger(__name__)
 
 
 def open_store(url: str, *, writable: bool = True, limits: Limits | None = None) -> Store:
@@ -70,6 +78,7 @@ class Store:
         self._limits = limits
         self._lock = threading.RLock()
         self._connected: object = None
+        self._clock: tuple[int, int] | None = None  # times of the store and of the process, at one moment
         self.failure: StoreError | None = None
         """Why the last call that wrote failed; None after one that did not. A BatchError is no failure of the store."""
 
@@ -101,15 +110,35 @@ class Store:
         limit: int = 100,
         after: int | None = None,
         before: tuple[int, int] | None = None,
+        max_bytes: int | None = None,
     ) -> list[StoredAlert]:
-        """The newest alerts by event time, newest first.
+        """The newest alerts by event time, newest first; no more than take `max_bytes`, but one in any case.
+
+        A list that is shorter than `limit` need not be the end if `max_bytes` is given; an empty one is.
 
         To follow, pass as `after` the highest `seq` seen so far (`last_seq()` to begin with what comes from now on):
         then the alerts behind it, in the order of their commits. For older ones pass (time_ns, seq) of the last alert
         of a list as `before`.
         """
         with self._reading() as connection:
-            return queries.list_alerts(connection, wanted or AlertFilter(), limit, after, before)
+            return queries.list_alerts(connection, wanted or AlertFilter(), limit, after, before, max_bytes)
+
+    def newest(self, wanted: AlertFilter, limit: int | None = None) -> FoundAlerts:
+        """Which alerts are the newest by event time, for `read`."""
+        with self._reading() as connection:
+            return queries.find_newest(connection, wanted, limit)
+
+    def read(self, found: FoundAlerts, limit: int, max_bytes: int = PAGE_BYTES) -> Iterator[list[StoredAlert]]:
+        """The newest `limit` of them, oldest first, page by page; what was removed since is not there."""
+        for seqs in found.pages(limit, PAGE_ALERTS, max_bytes):
+            with self._reading() as connection:
+                page = queries.read_alerts(connection, seqs)
+            yield page
+
+    def count(self, after: int, upto: int) -> int:
+        """How many alerts have a `seq` beyond `after` and not beyond `upto`."""
+        with self._reading() as connection:
+            return queries.count_alerts(connection, after, upto)
 
     def alert(self, identifier: str) -> StoredAlert | None:
         """One alert with its event, by its id or the beginning of it; LookupError if several begin so."""
@@ -171,22 +200,35 @@ class Store:
         with self._writing() as connection:
             connection.execute(outputs.delete().where(outputs.c.name == key(name)))
 
-    def retention(self, policy: RetentionPolicy, now_ns: int | None = None) -> RetentionResult:
-        """Remove what the policy says, in short transactions; a failure keeps what was removed until then."""
+    def trusted_time(self, now_ns: int | None = None, monotonic_ns: int | None = None) -> int:
+        """The time that removal by age may go by: never beyond the system's clock, which may be wrong.
+
+        The store has a clock of its own. It goes on while this process runs, and it is set to the time of the newest
+        event that was received. So a system clock that is ahead counts for nothing until events say the same; where
+        none come, time still passes.
+        """
         now_ns = time.time_ns() if now_ns is None else now_ns
-        removed = unsent = 0
-        while True:
-            with self._writing() as connection:
-                step = retention.remove_some(connection, policy, now_ns)
-                if not step.more:
-                    retention.remove_missing(connection, now_ns - policy.missing_ns)
-            removed += step.removed
-            unsent += step.removed_unsent
-            if step.removed:
-                with self._lock, self._explained():
-                    self._database.shrink()
-            if not step.more:
-                return RetentionResult(removed, unsent, step.bytes)
+        monotonic_ns = time.monotonic_ns() if monotonic_ns is None else monotonic_ns
+        with self._writing() as connection:
+            known = retention.known_times(connection)
+            stored_ns = known.clock_ns or max(known.event_ns, known.received_ns) or now_ns
+            if self._clock is None:
+                self._clock = stored_ns, monotonic_ns
+            begun_ns, begun = self._clock
+            passed_ns = begun_ns + monotonic_ns - begun
+            trusted_ns = min(now_ns, max(stored_ns, passed_ns, known.event_ns))
+            if trusted_ns < passed_ns:  # the clock was set back: go on from there
+                self._clock = trusted_ns, monotonic_ns
+            retention.set_clock(connection, trusted_ns)
+        return trusted_ns
+
+    def retention(self, policy: RetentionPolicy, now_ns: int | None = None) -> RetentionResult:
+        """Remove what the policy says, in short transactions; a failure keeps what was removed until then.
+
+        Raises StoreError, which tells nothing of what was removed before.
+        """
+        cleaning = Cleaning(self._reading_long, self._removing)
+        return cleaning.run(policy, time.time_ns() if now_ns is None else now_ns)
 
     def healthy(self) -> bool:
         """Whether the store works. If the last call that wrote failed, this writes to find out; else it reads."""
@@ -203,9 +245,15 @@ class Store:
 
     def close(self) -> None:
         """Close all connections."""
-        self._database.engine.dispose()
+        with self._lock:
+            try:
+                self._database.disconnect()
+            except StoreError as error:
+                _logger.error("%s", error)
 
     def _connect(self) -> None:
+        if self._connected is None:
+            self._database.disconnect()
         present = self._database.prepare()
         if present == self._connected:
             return
@@ -224,7 +272,7 @@ class Store:
                 with self._explained():
                     if self.failure is not None:
                         # Readers may have connected since, in the state that made it fail (a file without rights).
-                        self._database.engine.dispose()
+                        self._connected = None
                     self._connect()
                     with self._transaction(writing=True) as connection:
                         yield connection
@@ -246,9 +294,22 @@ class Store:
                 yield connection
 
     @contextmanager
+    def _reading_long(self) -> Iterator[Connection]:
+        """A transaction that only reads, and may look at everything."""
+        with self._reading() as connection, self._database.searching(connection):
+            yield connection
+
+    @contextmanager
+    def _removing(self) -> Iterator[Connection]:
+        """A transaction that removes; what it frees is given back."""
+        with self._writing() as connection:
+            yield connection
+        with self._lock, self._explained():
+            self._database.shrink()
+
+    @contextmanager
     def _transaction(self, writing: bool) -> Iterator[Connection]:
-        engine = self._database.engine.execution_options(**{WRITING: writing})
-        with engine.connect() as connection, connection.begin():
+        with self._database.connect(writing) as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -265,5 +326,4 @@ class Store:
             explained = self._database.explain(error)
             if not isinstance(explained, BatchError):
                 self._connected = None
-                self._database.engine.dispose()
             raise explained from error

@@ -9,6 +9,7 @@ than SQLite's.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +17,19 @@ from hashlib import blake2b
 from itertools import chain
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Dialect, Table, bindparam, case, delete, func, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Table,
+    bindparam,
+    case,
+    delete,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lanner.store.records import AlertRecord, Batch, CommitResult, Outcome
@@ -231,7 +244,7 @@ def mark_missing(connection: Connection, source: str, present: Collection[str], 
 
 _ALERT_COLUMNS = (
     "seq", "id", "time_ns", "received_ns", "priority", "cluster", "source", "rule", "tags", "audit_id", "stage",
-    "namespace", "user", "resource", "name", "verb", "output", "event_id", "size",
+    "namespace", "user", "resource", "name", "verb", "output", "event_id", "event_bytes", "size",
 )  # fmt: skip
 
 
@@ -243,6 +256,7 @@ def _put_alerts(connection: Connection, batches: Sequence[Batch], numbers: Numbe
     repeated: set[str] = set()
     for batch in batches:
         received_ns = whole(batch.received_ns)
+        sharing = Counter([alert.event_id for alert in batch.alerts])
         for alert in batch.alerts:
             identifier = bytes.fromhex(alert.id)
             if identifier in taken:
@@ -250,7 +264,7 @@ def _put_alerts(connection: Connection, batches: Sequence[Batch], numbers: Numbe
                 continue
             seq = first + len(rows)
             taken[identifier] = (seq, alert)
-            rows.append(_alert_row(seq, identifier, alert, received_ns))
+            rows.append(_alert_row(seq, identifier, alert, received_ns, sharing[alert.event_id]))
     if not rows:
         return frozenset()
     numbers.last_seq += len(rows)
@@ -265,7 +279,7 @@ def _put_alerts(connection: Connection, batches: Sequence[Batch], numbers: Numbe
     return frozenset(repeated)
 
 
-def _alert_row(seq: int, identifier: bytes, alert: AlertRecord, received_ns: int) -> tuple[Any, ...]:
+def _alert_row(seq: int, identifier: bytes, alert: AlertRecord, received_ns: int, sharing: int) -> tuple[Any, ...]:
     return (
         seq,
         identifier,
@@ -285,6 +299,7 @@ def _alert_row(seq: int, identifier: bytes, alert: AlertRecord, received_ns: int
         clean(alert.verb),
         clean(alert.output),
         bytes.fromhex(alert.event_id),
+        len(alert.event) // sharing,
         len(alert.document) + len(alert.output) + ROW_BYTES,
     )
 
@@ -297,22 +312,28 @@ def tags_text(tags: tuple[str, ...]) -> str:
 
 def _put_events(connection: Connection, fresh: Sequence[tuple[int, AlertRecord]], numbers: Numbers) -> None:
     """Insert the events of new alerts that are not there yet; those that are learn of their newest alert."""
-    chosen: dict[bytes, list[Any]] = {}  # id -> first seq, last seq, raw
+    chosen: dict[bytes, list[Any]] = {}  # id -> first seq, last seq, alerts, raw
     for seq, alert in fresh:
         if alert.event:
-            entry = chosen.setdefault(bytes.fromhex(alert.event_id), [seq, seq, alert.event])
+            entry = chosen.setdefault(bytes.fromhex(alert.event_id), [seq, seq, 0, alert.event])
             entry[1] = seq
+            entry[2] += 1
     if not chosen:
         return
-    rows = [(seq, last, identifier, raw) for identifier, (seq, last, raw) in chosen.items()]
-    inserted = _insert_new(connection, events, ("seq", "last_seq", "id", "raw"), rows)
+    rows = [(seq, last, identifier, count, raw) for identifier, (seq, last, count, raw) in chosen.items()]
+    inserted = _insert_new(connection, events, ("seq", "last_seq", "id", "alerts", "raw"), rows)
     if inserted is not None:
         connection.execute(
-            update(events).where(events.c.id == bindparam("known")).values(last_seq=bindparam("newest")),
-            [{"known": row[2], "newest": row[1]} for row in rows if row[0] not in inserted],
+            update(events)
+            .where(events.c.id == bindparam("known"))
+            .values(
+                last_seq=bindparam("newest"),
+                alerts=case((events.c.alerts > 0, events.c.alerts + bindparam("more", type_=BigInteger)), else_=0),
+            ),
+            [{"known": row[2], "newest": row[1], "more": row[3]} for row in rows if row[0] not in inserted],
         )
         rows = [row for row in rows if row[0] in inserted]
-    numbers.bytes += sum(len(row[3]) for row in rows)
+    numbers.bytes += sum(len(row[-1]) for row in rows)
 
 
 def _insert_new(

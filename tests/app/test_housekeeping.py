@@ -1,0 +1,187 @@
+"""What is told about cleanings of the store, and which time they go by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from lanner.alert import Alert, AlertFormat
+from lanner.config import Config
+from lanner.engine.field_limit import FieldLimit
+from lanner.priority import Priority
+from lanner.service.housekeeping import Housekeeping
+from lanner.service.internal import PRIORITIES, REMOVED_BY_SIZE, UNTRUSTED_CLOCK, InternalAlerts
+from lanner.store.records import RemovedBySize, RemovedShare
+from lanner.store.store import Store, open_store
+from tests.store.builders import NOW, SECOND, alert, body
+
+DAY = 86_400 * SECOND
+
+
+@dataclass
+class House:
+    """A store with three days of history, one alert an hour, and its cleanings at times of a clock."""
+
+    store: Store
+    size: int = 0
+    age: float = 2 * 86_400
+    now_ns: int = NOW
+    raised: list[Alert] = field(default_factory=list)
+
+    def start(self) -> Callable[[], None]:
+        settings = replace(Config.default({}).service, retention_age=self.age, retention_size=self.size)
+        internal = InternalAlerts(AlertFormat("host"), Priority.DEBUG, FieldLimit(16384))
+
+        def take(one: Alert | None) -> None:
+            assert one is not None
+            self.raised.append(one)
+
+        return Housekeeping(self.store, settings, internal, take, lambda: self.now_ns).clean
+
+    def receive(self, name: str, event_ns: int) -> None:
+        """An event that happened then and arrives now."""
+        batch = body(None, alert(name, time_ns=event_ns), received_ns=self.now_ns, last_event_ns=event_ns)
+        self.store.commit([batch])
+
+    def left(self) -> int:
+        return len(self.store.alerts(after=0, limit=1_000))
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    made = House(open_store(f"sqlite:///{tmp_path}/lanner.db"))
+    for hour in range(72):
+        made.now_ns = NOW + hour * DAY // 24
+        made.receive(str(hour), made.now_ns)
+    return made
+
+
+def again(house: House) -> None:
+    """The process ends and another one begins."""
+    house.store._clock = None
+
+
+def test_a_right_clock(house: House) -> None:
+    """What is older than two days goes, nothing is told."""
+    house.start()()
+    assert house.left() == 49
+    assert not house.raised
+
+
+def test_a_clock_that_is_ahead_removes_nothing(house: House) -> None:
+    """However often it is started and cleaned with it, and whatever arrives; said once at the second cleaning."""
+    house.start()()
+    for number in range(3):
+        again(house)
+        house.now_ns += 31 * DAY
+        clean = house.start()
+        for _ in range(4):
+            clean()
+        house.receive(f"while ahead {number}", NOW + 72 * DAY // 24 + DAY // 48)
+        clean()
+        house.now_ns -= 31 * DAY
+    assert house.left() == 47 + 3  # an hour and a half have passed by the time of the events
+    assert [one.rule for one in house.raised] == [UNTRUSTED_CLOCK] * 3
+
+
+def test_a_clock_that_is_right_again(house: House) -> None:
+    """What arrived while it was ahead neither stays for ever nor keeps what came after it."""
+    house.start()()
+    house.now_ns += 400 * DAY
+    for number in range(10):
+        house.receive(f"ahead {number}", NOW + 3 * DAY)
+    house.now_ns -= 400 * DAY
+    house.start()()
+    for day in range(6):
+        house.now_ns += DAY
+        house.receive(f"day {day}", house.now_ns)
+        house.start()()
+    assert [one.audit_id for one in house.store.alerts(after=0)] == ["day 3", "day 4", "day 5"]
+    assert not house.raised
+
+
+def test_a_pause_that_was_real(house: House) -> None:
+    """After a month without a service the first event says that the clock is right."""
+    again(house)
+    house.now_ns += 31 * DAY
+    clean = house.start()
+    clean()
+    assert house.left() == 49
+    house.receive("first", house.now_ns - SECOND)
+    clean()
+    assert [one.audit_id for one in house.store.alerts(after=0)] == ["first"]
+    assert not house.raised
+
+
+def test_a_quiet_cluster(house: House) -> None:
+    """Time passes while the process runs, also over starts, and so all of its history goes in the end."""
+    house.now_ns += 2 * DAY
+    store, begun = house.store, 10**12
+    first = store.trusted_time(house.now_ns, begun)
+    assert store.trusted_time(house.now_ns, begun + DAY) == first + DAY
+    again(house)
+    assert store.trusted_time(house.now_ns, 5) == first + DAY
+    assert store.trusted_time(house.now_ns, 5 + 10 * DAY) == house.now_ns
+
+
+@pytest.mark.parametrize("wrong_ns", [0, NOW - 300 * DAY])
+def test_a_clock_that_is_behind(house: House, wrong_ns: int) -> None:
+    """It removes nothing; when it is right again, all goes on."""
+    right = house.now_ns
+    house.now_ns = wrong_ns
+    clean = house.start()
+    clean()
+    house.receive("while behind", right)
+    clean()
+    assert house.left() == 73
+    house.now_ns = right + DAY
+    house.receive("right", house.now_ns)
+    clean()
+    assert house.left() == 27
+    assert not house.raised
+
+
+def test_a_new_store(tmp_path: Path) -> None:
+    """It begins with the clock."""
+    house = House(open_store(f"sqlite:///{tmp_path}/lanner.db"))
+    assert house.store.trusted_time(NOW) == NOW
+    house.start()()
+    assert not house.raised
+
+
+def test_what_went_by_size_is_told(house: House) -> None:
+    """At once, then once in an hour with all that has gone since; what goes by age is not."""
+    house.age = 0
+    house.size = 1
+    for number in range(3):
+        house.receive(f"more {number}", house.now_ns)
+    clean = house.start()
+    clean()
+    (told,) = house.raised
+    assert (told.rule, told.priority) == (REMOVED_BY_SIZE, Priority.WARNING)
+    assert "75 alerts" in told.message
+    assert "75 of `Rule` about jane in prod" in told.message
+    assert told.output_fields["lanner.count"] == 75
+    assert told.output_fields["lanner.users"] == ["jane"]
+    for minute in range(11):
+        house.now_ns += 300 * SECOND
+        house.receive(f"minute {minute}", house.now_ns)
+        clean()
+    assert len(house.raised) == 1
+    house.now_ns += 300 * SECOND
+    clean()
+    assert [one.output_fields["lanner.count"] for one in house.raised] == [75, 11]
+
+
+def test_names_in_it_are_bounded() -> None:
+    """Whoever is flooding chooses them."""
+    share = RemovedShare("prod", "Rule", "u" * 10_000, 2, 3)
+    removed = RemovedBySize(9, 10, (share,) * 20, NOW, NOW).with_more(RemovedBySize(1, 1, (share,), NOW - 1, NOW))
+    assert removed.alerts == 10
+    made = InternalAlerts(AlertFormat("host"), Priority.DEBUG, FieldLimit(16384)).removed_by_size(NOW, removed)
+    assert made is not None
+    assert len(made.message) < 1_000
+    assert PRIORITIES[made.rule] <= Priority.WARNING
