@@ -15,14 +15,12 @@ from lanner.config.service import ServiceConfig
 from lanner.service.internal import InternalAlerts
 from lanner.service.logs import logger
 from lanner.store.records import RemovedBySize, RetentionPolicy
+from lanner.store.retention import MAX_AHEAD_NS
 from lanner.store.store import Store
 
 SECOND = 1_000_000_000
 TOLD_NS = 3600 * SECOND
 """Between two alerts about removal by size."""
-
-MAX_AHEAD_NS = 24 * 3600 * SECOND
-"""How far the clock may be ahead of all that the store knows."""
 
 UNTRUSTED_CLEANINGS = 2
 """Cleanings that find the clock ahead until that is an alert: right after a long pause nothing may have come yet."""

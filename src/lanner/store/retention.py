@@ -14,6 +14,9 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 from lanner.store.schema import alerts, counters, documents, events, outputs, positions, state
 from lanner.store.writing import lock, unlock
 
+MAX_AHEAD_NS = 24 * 3600 * 1_000_000_000
+"""How far the system's clock may be ahead of all that the store knows, to be believed."""
+
 STEP = 500
 STEP_BYTES = 32 * 1024 * 1024
 """How many alerts a step removes at most, and of how many bytes (or one)."""

@@ -204,8 +204,8 @@ class Store:
         """The time that removal by age may go by: never beyond the system's clock, which may be wrong.
 
         The store has a clock of its own. It goes on while this process runs, and it is set to the time of the newest
-        event that was received. So a system clock that is ahead counts for nothing until events say the same; where
-        none come, time still passes.
+        event that was received. The system's clock is believed while it is at most MAX_AHEAD_NS ahead of that. So one
+        that is far ahead counts for nothing until events say the same; where none come, time still passes.
         """
         now_ns = time.time_ns() if now_ns is None else now_ns
         monotonic_ns = time.monotonic_ns() if monotonic_ns is None else monotonic_ns
@@ -216,7 +216,8 @@ class Store:
                 self._clock = stored_ns, monotonic_ns
             begun_ns, begun = self._clock
             passed_ns = begun_ns + monotonic_ns - begun
-            trusted_ns = min(now_ns, max(stored_ns, passed_ns, known.event_ns))
+            known_ns = max(stored_ns, passed_ns, known.event_ns)
+            trusted_ns = now_ns if now_ns - known_ns <= retention.MAX_AHEAD_NS else known_ns
             if trusted_ns < passed_ns:  # the clock was set back: go on from there
                 self._clock = trusted_ns, monotonic_ns
             retention.set_clock(connection, trusted_ns)
