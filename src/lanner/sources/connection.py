@@ -1,9 +1,10 @@
 """One HTTP connection of a listener: uvicorn's h11 protocol, made fit for clients that mean harm.
 
-Beyond what uvicorn does: headers have a time and a size of their own (the size is checked before they are parsed, at
-most 32 KiB more than the limit is ever kept), what is sent behind a body that is still being handled is bounded, an
-Upgrade is ignored, and an answer given before the body was read can be seen by the client: the connection lingers,
-reads on and drops what it reads, until the client closes or the time is over.
+Beyond what uvicorn does: the end of a request is read strictly (framing.py), headers have a time and a size of their
+own (the size is checked before they are parsed, at most 32 KiB more than the limit is ever kept), what is sent behind a
+body that is still being handled is bounded, an Upgrade is ignored, and an answer given before the body was read can be
+seen by the client: the connection lingers, reads on and drops what it reads, until the client closes or the time is
+over.
 
 The application finds the connection's `Peer` as `scope["state"]["peer"]`.
 """
@@ -22,6 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from lanner.sources.auth import PeerCertificate
+from lanner.sources.framing import StrictConnection
 from lanner.sources.webhook_settings import WebhookLimits
 
 # uvicorn warns of every bad request; what counts here is told to `on_bad_request` instead.
@@ -119,6 +121,7 @@ class Connection(H11Protocol):
         on_bad_request: Callable[[Connection, str], None],
     ) -> None:
         super().__init__(config, state, {})
+        self.conn: StrictConnection = StrictConnection(h11.SERVER, limits.headers)
         self.logger = _quiet
         self.access_log = False
         self.peer = Peer()
@@ -188,7 +191,9 @@ class Connection(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Called by uvicorn for what is no HTTP."""
         behind, _ = self.conn.trailing_data
-        if self.idle and len(behind) > self._limits.headers:
+        if self.conn.problem:
+            self._reject(400, self.conn.problem)
+        elif self.idle and len(behind) > self._limits.headers:
             self._reject(431, f"the headers are larger than {self._limits.headers} bytes")
         elif behind.startswith(_TLS_HANDSHAKE):
             self._reject(400, "this is TLS, not HTTP/1.1: nothing but plain http is spoken here")
