@@ -42,6 +42,7 @@ from lanner.service.moderation import Moderator
 from lanner.service.opening import LateStore
 from lanner.service.records import INTERNAL, Recorder
 from lanner.service.redaction import Redactor
+from lanner.service.refusals import RefusalWatch
 from lanner.service.silence import SilenceWatch, Silent
 from lanner.service.stdout import Cursor, Stdout, forget
 from lanner.service.supervisor import State, Supervisor, Watched
@@ -121,6 +122,7 @@ class Service:
         self._first_event_told = False
         self._silence = SilenceWatch(self._settings.silence)
         self._moderator = Moderator()
+        self._refusals = RefusalWatch()
         self._budget = wiring.budget
         self._watched = wiring.sources
         self._notes = wiring.notes
@@ -308,6 +310,7 @@ class Service:
             self._store,
             self._committer,
             self._accounts,
+            self._refusals,
             lambda source: limits.get(source, settings.limits.event),
             max(1, round(settings.limits.retry_after)),
             self._store_refused,
@@ -355,6 +358,7 @@ class Service:
             in_flight=lambda: self._budget.used,
             silence=lambda: self._silence.seconds(time.time_ns()),
             silent=lambda: self._silence.silent,
+            overloaded=lambda: self._refusals.overloaded(time.time_ns()),
             unwritten=lambda: 0 if self._stdout is None else self._stdout.unwritten,
         )
         self._metrics.tell_of(facts)
@@ -415,6 +419,9 @@ class Service:
         for one in self._moderator.sums(now, everything=last):
             alert = self._internal.left_out(now, *one)
             self._raise(one.cluster, alert, one.source)
+        for refused in self._refusals.due(now, everything=last):
+            alert = self._internal.not_taken(now, refused)
+            self._raise(refused.last.cluster, alert, f"{refused.source} {refused.last.reason}")
         self._hint(now)
         while self._owed:
             cluster, record = self._owed[0]

@@ -13,6 +13,8 @@ from lanner.event import AuditEvent
 from lanner.fields.times import rfc_3339
 from lanner.priority import Priority
 from lanner.service.records import FixedOutput, StandIn, moment, text
+from lanner.service.refusals import Refused
+from lanner.sources.refusal import Consequence
 
 OVERSIZE = "Lanner internal: oversize event"
 TRUNCATED = "Lanner internal: truncated event"
@@ -20,6 +22,9 @@ MALFORMED = "Lanner internal: malformed events"
 SILENT = "Lanner internal: cluster went silent"
 REFUSED = "Lanner internal: the store refused"
 REMOVED = "Lanner internal: unsent alerts removed"
+LOST = "Lanner internal: events lost"
+NOT_TAKEN = "Lanner internal: requests not taken"
+OVERLOAD = "Lanner internal: overload"
 
 PRIORITIES: Mapping[str, Priority] = {
     OVERSIZE: Priority.WARNING,
@@ -28,7 +33,19 @@ PRIORITIES: Mapping[str, Priority] = {
     SILENT: Priority.CRITICAL,
     REFUSED: Priority.CRITICAL,
     REMOVED: Priority.CRITICAL,
+    LOST: Priority.CRITICAL,
+    NOT_TAKEN: Priority.WARNING,
+    OVERLOAD: Priority.WARNING,
 }
+
+
+_REFUSED: Mapping[Consequence, tuple[str, str]] = {
+    Consequence.LOST: (LOST, "The events are lost: every retry gets the same answer"),
+    Consequence.RETRIED: (NOT_TAKEN, "An API server sends again up to four times, then the events are lost"),
+    Consequence.OVERLOAD: (OVERLOAD, "An API server sends again up to four times, then the events are lost"),
+    Consequence.UNPROVEN: (NOT_TAKEN, "Anyone can cause this; if it was an API server, the events are lost"),
+}
+"""Rule and meaning of the alert for requests that were refused."""
 
 
 class InternalAlerts:
@@ -88,6 +105,30 @@ class InternalAlerts:
         """Retention had to remove alerts that an output still waited for."""
         return self._at(
             REMOVED, time_ns, f"{count:,} alerts were removed before every output had them", {"lanner.count": count}
+        )
+
+    def not_taken(self, time_ns: int, refused: Refused) -> Alert | None:
+        """Requests of one source and cluster that were refused for one reason."""
+        rule, meaning = _REFUSED[refused.consequence]
+        last = refused.last
+        requests = "1 request" if refused.count == 1 else f"{refused.count:,} requests"
+        size = f"{'' if refused.count == 1 else 'the largest '}of {refused.largest:,} bytes"
+        peers = ", ".join(refused.peers) + (" and others" if refused.more_peers else "")
+        return self._at(
+            rule,
+            time_ns,
+            f"{requests} of {_named(refused.source, last.cluster)} refused"
+            f"{f' with {last.status}' if last.status else ''} ({last.reason}) since {rfc_3339(refused.since_ns)}"
+            f"{f', {size}' if refused.largest else ''}{f', from {peers}' if peers else ''}: {last.text}. {meaning}.",
+            {
+                "lanner.source": refused.source,
+                "lanner.cluster": last.cluster,
+                "lanner.reason": str(last.reason),
+                "lanner.status": last.status,
+                "lanner.count": refused.count,
+                "lanner.bytes": refused.largest,
+                "lanner.peers": list(refused.peers),
+            },
         )
 
     def _on_event(self, name: str, event: AuditEvent, what: str, values: Mapping[str, FieldOutput]) -> Alert | None:

@@ -29,9 +29,9 @@ from lanner.diagnostics.source import Span
 from lanner.service.supervisor import Watched
 from lanner.sources import registry
 from lanner.sources.base import Source
-from lanner.sources.bodies import Budget
+from lanner.sources.budget import Budget
 from lanner.sources.registry import FollowParams, OnceParams, Params, SourceError, StdinParams, WebhookParams
-from lanner.sources.webhook import WebhookSource
+from lanner.sources.webhook import LEAST_SHARE_BYTES, WebhookSource
 from lanner.sources.webhook_settings import (
     ALTERNATIVE_NAMES,
     AllowedSubject,
@@ -76,7 +76,7 @@ def wire(config: ServiceConfig) -> Wiring:
 class _Wirer:
     def __init__(self, config: ServiceConfig) -> None:
         self.sources: list[Watched] = []
-        self.budget = Budget(config.limits.in_flight)
+        self.budget = Budget(config.limits.in_flight, LEAST_SHARE_BYTES)
         self.report = Report()
         self.notes: list[str] = []
         self._limits = webhook_limits(config.limits)

@@ -106,7 +106,7 @@ class LingeringTransport(asyncio.Transport):
 
 class Connection(H11Protocol):
     """`on_lost` is called once, when the connection is gone; `on_idle` when a request is done; `on_bad_request` for
-    what is no request (not HTTP, too large or too slow headers), with what is wrong with it.
+    what is no request (not HTTP, too large or too slow headers), with the status, 0 without an answer, and the cause.
     """
 
     transport: LingeringTransport
@@ -118,7 +118,7 @@ class Connection(H11Protocol):
         limits: WebhookLimits,
         on_lost: Callable[[Connection], None],
         on_idle: Callable[[Connection], None],
-        on_bad_request: Callable[[Connection, str], None],
+        on_bad_request: Callable[[Connection, int, str], None],
     ) -> None:
         super().__init__(config, state, {})
         self.conn: StrictConnection = StrictConnection(h11.SERVER, limits.headers)
@@ -179,7 +179,7 @@ class Connection(H11Protocol):
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
             behind, _ = self.conn.trailing_data
             if len(behind) > self._limits.headers:
-                self._on_bad_request(self, f"more than {self._limits.headers} bytes follow before the answer")
+                self._on_bad_request(self, 0, f"more than {self._limits.headers} bytes follow before the answer")
                 self.transport.abort()
         self._watch_headers()
 
@@ -230,7 +230,7 @@ class Connection(H11Protocol):
         if self.transport.is_closing():
             return
         if self.idle:
-            self._on_bad_request(self, text)
+            self._on_bad_request(self, status, text)
         if self.idle or not self.cycle.response_started:
             body = text.encode() + b"\n"
             self.transport.write(
