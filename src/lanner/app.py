@@ -124,6 +124,7 @@ class Service:
         self._moderator = Moderator()
         self._refusals = RefusalWatch()
         self._budget = wiring.budget
+        self._status_connections = wiring.descriptors.status_connections
         self._watched = wiring.sources
         self._notes = wiring.notes
         # made by the steps
@@ -365,7 +366,8 @@ class Service:
 
         def make() -> StatusServer:
             access = PathSettings(tokens=tokens(settings.access), logins=logins(settings.access))
-            return StatusServer(status_app(facts, self._metrics, settings.healthz, settings.metrics, access), settings)
+            app = status_app(facts, self._metrics, settings.healthz, settings.metrics, access)
+            return StatusServer(app, settings, self._status_connections)
 
         server = Supervisor([Watched(SERVER, "status server", make)], self._pipeline.sink)
         self._tasks[SERVER] = asyncio.create_task(server.run(), name=SERVER)

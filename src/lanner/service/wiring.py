@@ -8,7 +8,7 @@ start of a source.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from lanner.diagnostics.codes import Code
 from lanner.diagnostics.diagnostic import Diagnostic
 from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import Span
+from lanner.service.descriptors import Descriptors, limit_of_open_files, needed, share_out
 from lanner.service.supervisor import Watched
 from lanner.sources import registry
 from lanner.sources.base import Source
@@ -47,10 +48,12 @@ DEFAULT_SOURCE = "webhook"
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """All sources, not started; `budget` is what webhooks share, `notes` are for the log. Not `ok`: not all of them."""
+    """All sources, not started; `budget` is what webhooks share, `descriptors` how many connections there may be,
+    `notes` are for the log. Not `ok`: not all of them."""
 
     sources: tuple[Watched, ...]
     budget: Budget
+    descriptors: Descriptors
     diagnostics: tuple[Diagnostic, ...]
     notes: tuple[str, ...]
 
@@ -70,7 +73,7 @@ def wire(config: ServiceConfig) -> Wiring:
         wirer.plugin(plugin)
     if not wirer.sources and not wirer.report.has_errors:
         wirer.built_in(DEFAULT_SOURCE, WebhookParams())
-    return Wiring(tuple(wirer.sources), wirer.budget, wirer.report.diagnostics, tuple(wirer.notes))
+    return Wiring(tuple(wirer.sources), wirer.budget, wirer.descriptors, wirer.report.diagnostics, tuple(wirer.notes))
 
 
 class _Wirer:
@@ -79,8 +82,28 @@ class _Wirer:
         self.budget = Budget(config.limits.in_flight, LEAST_SHARE_BYTES)
         self.report = Report()
         self.notes: list[str] = []
-        self._limits = webhook_limits(config.limits)
+        self.descriptors = self._share_out_descriptors(config)
+        self._limits = replace(webhook_limits(config.limits), connections=self.descriptors.connections)
         self._listening: list[tuple[str, int]] = []
+
+    def _share_out_descriptors(self, config: ServiceConfig) -> Descriptors:
+        # A plugin is one or the other.
+        listeners = len(config.webhooks) + len(config.plugins) or 1
+        followers = sum(file.follow for file in config.files) + len(config.plugins)
+        limit = limit_of_open_files()
+        found = share_out(limit, listeners, followers)
+        if not found.enough:
+            self.report.add(
+                Code.CONFIG_ERROR,
+                f"the limit of open files is {limit}, and the sources need {needed(listeners, followers)}",
+                help="raise it: `ulimit -n 4096` in the shell, `LimitNOFILE=4096` in a systemd unit.",
+            )
+        elif not found.full:
+            self.notes.append(
+                f"the limit of open files is {limit} (`ulimit -n`), so each webhook takes {found.connections} "
+                f"connections at one time, and the status server {found.status_connections}"
+            )
+        return found
 
     def webhook(self, webhook: WebhookConfig) -> None:
         """A webhook of our own section."""
@@ -104,7 +127,13 @@ class _Wirer:
                 place = _url(params.address, params.port, params.path, params.certificate is not None)
             case FollowParams() | OnceParams():
                 make, kind, place = (
-                    partial(registry.file_source, params, name=name, cluster=cluster),
+                    partial(
+                        registry.file_source,
+                        params,
+                        name=name,
+                        cluster=cluster,
+                        max_open=self.descriptors.open_files,
+                    ),
                     "file",
                     params.target,
                 )

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 _BACKLOG = 1024
 _AT_ONCE = 16
+_SLACK = 4  # connections that are being closed while others take their places
 _PAUSE = 0.2  # seconds to wait where accepting fails, as when the process has no file descriptors left
 _TOO_MANY = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 21\r\n"
@@ -74,6 +75,7 @@ class Listener:
         self._state = ServerState()
         self._sockets: list[socket.socket] = []
         self._connections: dict[Connection, None] = {}  # in the order in which they became idle
+        self._leaving: set[Connection] = set()  # given up, and still with a file descriptor
         self._handshakes: dict[Connection, asyncio.Task[None]] = {}
         self._paused: dict[socket.socket, asyncio.TimerHandle] = {}
 
@@ -139,6 +141,8 @@ class Listener:
     def _accept(self, listening: socket.socket) -> None:
         """Takes some of the connections that wait, not all: others are to be served in between."""
         for _ in range(_AT_ONCE):
+            if len(self._connections) + len(self._leaving) >= self._limits.connections + _SLACK:
+                return
             try:
                 accepted, address = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -215,13 +219,15 @@ class Listener:
         if not connection.connected:
             self._forget(connection)
             accepted.close()
+        elif connection in self._leaving:  # it was given up at the very moment of its success
+            connection.transport.abort()
 
     def _make_room(self) -> bool:
         """Gives up one idle connection, if there is one."""
         kept: Connection | None = None
         for connection in self._connections:
             if not connection.connected:
-                del self._connections[connection]
+                self._leave(connection)
                 self._handshakes[connection].cancel()
                 return True
             if connection.idle:
@@ -235,8 +241,12 @@ class Listener:
         return True
 
     def _give_up(self, connection: Connection) -> None:
-        del self._connections[connection]
+        self._leave(connection)
         connection.transport.abort()
+
+    def _leave(self, connection: Connection) -> None:
+        del self._connections[connection]
+        self._leaving.add(connection)
 
     def _becomes_idle(self, connection: Connection) -> None:
         if connection in self._connections:
@@ -245,6 +255,7 @@ class Listener:
 
     def _forget(self, connection: Connection) -> None:
         self._connections.pop(connection, None)
+        self._leaving.discard(connection)
 
 
 async def _sends(accepted: socket.socket, end: float) -> bool:
