@@ -90,5 +90,7 @@ conformance: $(STAMP)  ## run a folder of conformance cases: make conformance CA
 torture: $(STAMP)  ## run property and crash tests with many more random inputs, and for longer
 	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -n auto -m property
 	LANNER_KILLS=200 $(BIN)/python -m pytest tests/store/test_crash.py
-	LANNER_KILLS=200 LANNER_FUZZED_BODIES=1000000 $(BIN)/python -m pytest -n auto tests/torture
+	LANNER_KILLS=200 LANNER_FUZZED_BODIES=1000000 LANNER_SLOW_CONNECTIONS=300 LANNER_ATTACK_SECONDS=60 \
+		$(BIN)/python -m pytest -n auto tests/torture
+	LANNER_CONNECTIONS=400 $(BIN)/python -m pytest tests/app/test_descriptors.py
 	LANNER_KUBE_EVENTS=60000 LANNER_KUBE_KILLS=10 $(BIN)/python -m pytest tests/real

@@ -13,6 +13,8 @@ from lanner.condition.operators import MODIFIERS, OPERATORS, TRANSFORMERS, VAL
 from lanner.config import SETTINGS
 from lanner.diagnostics.codes import Code
 from lanner.fields.k8s_catalog import k8s_audit_catalog
+from lanner.service.internal import PRIORITIES
+from lanner.sources.refusal import Reason
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -48,6 +50,16 @@ def test_every_code_has_an_example_that_gives_it(code: Code) -> None:
     assert GENERATOR.example_of(code), f"docs/diagnostics/{code.value}.yaml is missing"
     if code not in GENERATOR.NEVER_GIVEN:
         assert code in {diagnostic.code for diagnostic in GENERATOR.problems_of(code)}
+
+
+def test_every_reason_for_a_refusal_is_documented() -> None:
+    """Counters and alerts name it, so somebody will look it up."""
+    assert [reason for reason in Reason if f"\n| `{reason}` |" not in read("sources.md")] == []
+
+
+def test_every_internal_alert_is_documented() -> None:
+    """The same for the rules of alerts that no rules file has."""
+    assert [name for name in PRIORITIES if f"\n| {name} |" not in read("service.md")] == []
 
 
 def test_every_operator_modifier_and_transformer_is_documented() -> None:

@@ -46,6 +46,7 @@ from lanner.service.moderation import Moderator
 from lanner.service.opening import LateStore
 from lanner.service.records import INTERNAL, Recorder
 from lanner.service.redaction import Redactor
+from lanner.service.refusals import RefusalWatch
 from lanner.service.silence import SilenceWatch, Silent
 from lanner.service.stdout import Cursor, Stdout, forget
 from lanner.service.supervisor import State, Supervisor, Watched
@@ -127,7 +128,9 @@ class Service:
         self._first_event_told = False
         self._silence = SilenceWatch(self._settings.silence)
         self._moderator = Moderator()
+        self._refusals = RefusalWatch()
         self._budget = wiring.budget
+        self._status_connections = wiring.descriptors.status_connections
         self._watched = wiring.sources
         self._notes = wiring.notes
         # made by the steps
@@ -318,6 +321,7 @@ class Service:
             self._store,
             self._committer,
             self._accounts,
+            self._refusals,
             lambda source: limits.get(source, settings.limits.event),
             max(1, round(settings.limits.retry_after)),
             self._store_refused,
@@ -366,6 +370,7 @@ class Service:
             in_flight=lambda: self._budget.used,
             silence=lambda: self._silence.seconds(time.time_ns()),
             silent=lambda: self._silence.silent,
+            overloaded=lambda: self._refusals.overloaded(time.time_ns()),
             unwritten=lambda: 0 if self._stdout is None else self._stdout.unwritten,
             log_dropped=lambda: 0 if self._options.log is None else self._options.log.dropped,
         )
@@ -380,7 +385,7 @@ class Service:
                 path_settings(settings.access),
                 partial(self._secret_problem, SERVER, ""),
             )
-            return StatusServer(app, settings)
+            return StatusServer(app, settings, self._status_connections)
 
         server = Supervisor([Watched(SERVER, "status server", make)], self._pipeline.sink)
         self._tasks[SERVER] = asyncio.create_task(server.run(), name=SERVER)
@@ -435,6 +440,9 @@ class Service:
         for one in self._moderator.sums(now, everything=last):
             alert = self._internal.left_out(now, *one)
             self._raise(one.cluster, alert, one.source)
+        for refused in self._refusals.due(now, everything=last):
+            alert = self._internal.not_taken(now, refused)
+            self._raise(refused.last.cluster, alert, f"{refused.source} {refused.last.reason}")
         self._hint(now)
         while self._owed:
             cluster, record = self._owed[0]

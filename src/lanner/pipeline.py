@@ -27,7 +27,9 @@ from lanner.service.evaluation import MAX_WEIGHT, Evaluation, Evaluator
 from lanner.service.internal import InternalAlerts
 from lanner.service.moderation import Moderator
 from lanner.service.records import INTERNAL, Recorder
-from lanner.sources.base import Delivery, Position, Unavailable
+from lanner.service.refusals import RefusalWatch
+from lanner.sources.base import Delivery, Overloaded, Position, Unavailable
+from lanner.sources.refusal import Refusal
 from lanner.store.committer import Committer, QueueFull
 from lanner.store.errors import StoreError
 from lanner.store.records import Batch, Outcome
@@ -74,6 +76,7 @@ class Pipeline:
         store: Store,
         committer: Committer,
         accounts: Accounts,
+        refusals: RefusalWatch,
         event_limit: Callable[[str], int],
         retry_after: int,
         refused: Callable[[str], None],
@@ -92,6 +95,7 @@ class Pipeline:
         self._store = store
         self._committer = committer
         self._accounts = accounts
+        self._refusals = refusals
         self._event_limit = event_limit
         self._retry_after = retry_after
         self._refused = refused
@@ -100,7 +104,7 @@ class Pipeline:
 
     def sink(self, source: str) -> SourceSink:
         """The sink of one source."""
-        return SourceSink(self, self._store, self._accounts, source)
+        return SourceSink(self, self._store, self._accounts, self._refusals, source)
 
     def close(self) -> None:
         """Let go of the threads; nothing is delivered any more."""
@@ -133,7 +137,7 @@ class Pipeline:
             outcome = await asyncio.shield(asyncio.wrap_future(self._committer.submit(batch)))
         except QueueFull as error:
             self._accounts.unavailable["queue_full"] += 1
-            raise Unavailable(str(error), self._retry_after) from error
+            raise Overloaded(str(error), self._retry_after) from error
         except StoreError as error:
             self._accounts.unavailable["store"] += 1
             self._refused(str(error))
@@ -221,19 +225,23 @@ class Pipeline:
 class SourceSink:
     """The pipeline as one source sees it."""
 
-    def __init__(self, pipeline: Pipeline, store: Store, accounts: Accounts, source: str) -> None:
+    def __init__(
+        self, pipeline: Pipeline, store: Store, accounts: Accounts, refusals: RefusalWatch, source: str
+    ) -> None:
         self._pipeline = pipeline
         self._store = store
         self._accounts = accounts
+        self._refusals = refusals
         self._source = source
 
     async def deliver(self, delivery: Delivery) -> None:
         """See sources/base.py."""
         await self._pipeline.deliver(self._source, delivery)
 
-    def refuse(self, cluster: str, reason: str, size: int) -> None:
+    def refuse(self, refusal: Refusal) -> None:
         """See sources/base.py."""
-        self._accounts.refuse(self._source, cluster, reason)
+        self._accounts.refuse(self._source, refusal.cluster, refusal.reason)
+        self._refusals.add(self._source, refusal, time.time_ns())
 
     def report_secret_problem(self, cluster: str, problem: str) -> None:
         """See sources/base.py."""

@@ -16,6 +16,7 @@ from lanner.service import evaluation
 from lanner.service.accounts import Accounts
 from lanner.service.evaluation import Evaluator
 from lanner.service.moderation import Moderator
+from lanner.service.refusals import RefusalWatch
 from lanner.sources.base import Delivery, Unavailable
 from lanner.store.committer import Committer
 from lanner.store.errors import StoreError
@@ -53,9 +54,21 @@ def delivering(store: Store, applies: Recording, make: Callable[[], Evaluator]) 
     committer = Committer(applies)
     first = make()
     parts = Pipeline(
-        first, make, first._recorder, first._internal, Moderator(), store, committer, Accounts(),
-        lambda _: 262_144, 5, lambda _: None, lambda _: None, lambda *_: None,
-    )  # fmt: skip
+        evaluator=first,
+        spare=make,
+        recorder=first._recorder,
+        internal=first._internal,
+        moderator=Moderator(),
+        store=store,
+        committer=committer,
+        accounts=Accounts(),
+        refusals=RefusalWatch(),
+        event_limit=lambda _: 262_144,
+        retry_after=5,
+        refused=lambda _: None,
+        committed=lambda _: None,
+        secret_problem=lambda *_: None,
+    )
     try:
         yield parts
     finally:

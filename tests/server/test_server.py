@@ -22,6 +22,7 @@ from lanner.server.server import StatusServer
 from lanner.service.accounts import Accounts
 from lanner.service.supervisor import State, Watched
 from lanner.sources.base import Source
+from lanner.sources.refusal import CONSEQUENCES, Consequence
 from lanner.sources.webhook_settings import PathSettings
 from lanner.store.records import Batch, Outcome
 
@@ -45,6 +46,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.failure = ""
+        self.overloaded: dict[tuple[str, str], int] = {}
         self.sources = [Watched("webhook", "webhook", no_source, State.RUNNING, place="http://127.0.0.1:1/x")]
         self.accounts = Accounts()
         self.metrics = Metrics()
@@ -63,6 +65,7 @@ class Stage:
             in_flight=lambda: 77,
             silence=lambda: {("webhook", "prod"): 5.0},
             silent=lambda: frozenset({("webhook", "prod")}),
+            overloaded=lambda: self.overloaded,
             unwritten=lambda: 4,
             log_dropped=lambda: 5,
         )
@@ -175,6 +178,25 @@ def test_a_listener_without_authentication_is_told_of() -> None:
     assert answer.json()["warnings"] == ["the source `webhook` takes events from anybody"]
 
 
+def test_overload_is_named_and_leaves_the_service_ready() -> None:
+    """Another receiver would have no more room; which cluster it is, only those with a login learn."""
+    stage = Stage()
+    stage.overloaded = {("webhook", "prod"): 1234, ("second", ""): 1}
+    answer = stage.get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    assert answer.json()["problems"] == [
+        "cluster `prod` (source `webhook`) is overloaded: 1,234 requests refused with 503 within a minute",
+        "source `second` is overloaded: 1 requests refused with 503 within a minute",
+    ]
+    assert "prod" not in stage.get("/readyz", LOCKED).text
+    metrics = stage.get("/metrics").text
+    assert 'lanner_overloaded{cluster="prod",source="webhook"} 1.0' in metrics
+    stage.overloaded = {}
+    stage.accounts.account("webhook", "prod")
+    assert stage.get("/readyz").json()["status"] == "ok"
+    assert 'lanner_overloaded{cluster="prod",source="webhook"} 0.0' in stage.get("/metrics").text
+
+
 def test_an_address_that_is_none_is_named() -> None:
     """Not only that some name could not be resolved."""
     config = replace(Config.default({}).service.server, address="lanner.invalid")
@@ -222,6 +244,19 @@ def test_metrics_say_what_is_true() -> None:
         assert line in lines
 
 
+def test_refusals_that_are_worth_an_alert_count_from_zero() -> None:
+    """Prometheus sees no increase in a counter that begins with 1; sources without requests have none of these."""
+    stage = Stage()
+    for source in ("webhook", "file"):
+        stage.accounts.account(source, "prod")
+    lines = [
+        line for line in stage.get("/metrics").text.splitlines() if line.startswith("lanner_bodies_refused_total{")
+    ]
+    for reason in ("too_large", "damaged", "content_type", "content_encoding", "failed", "overload", "connections"):
+        assert f'lanner_bodies_refused_total{{cluster="prod",reason="{reason}",source="webhook"}} 0.0' in lines
+    assert len(lines) == 7
+
+
 def test_every_metric_is_described_and_given() -> None:
     """The table, the page and the answer name the same metrics."""
     text = Stage().get("/metrics").text
@@ -229,6 +264,14 @@ def test_every_metric_is_described_and_given() -> None:
     given = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE lanner_")}
     assert {name for name in given if not name.endswith("_created")} == set(METRICS)
     assert all(f"| `{name}` |" in page for name in METRICS)
+
+
+def test_the_alerting_rule_about_lost_events_names_all_reasons() -> None:
+    """A new reason for which events are lost must not be missing there."""
+    text = (Path(__file__).resolve().parent.parent.parent / "deploy/prometheus/alerts.yaml").read_text("utf-8")
+    named = re.findall(r'lanner_bodies_refused_total\{reason=~"([a-z_|]+)"', text)
+    lost = {reason.value for reason, consequence in CONSEQUENCES.items() if consequence is Consequence.LOST}
+    assert [set(one.split("|")) for one in named] == [lost]
 
 
 @pytest.mark.parametrize("file", ["grafana/lanner.json", "prometheus/alerts.yaml"])

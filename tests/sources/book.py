@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection
 
 from lanner.sources.base import Delivery, Position, Unavailable
+from lanner.sources.refusal import Refusal
 
 
 class KilledError(Exception):
@@ -45,8 +46,8 @@ class Book:
         if failure == "after":
             raise KilledError
 
-    def refuse(self, cluster: str, reason: str, size: int) -> None:
-        raise AssertionError(reason)
+    def refuse(self, refusal: Refusal) -> None:
+        raise AssertionError(refusal)
 
     def report_secret_problem(self, cluster: str, problem: str) -> None:
         raise AssertionError(problem)

@@ -12,6 +12,7 @@ from collections.abc import Collection
 
 from lanner.sources.base import Delivery, Position
 from lanner.sources.follow import Follow
+from lanner.sources.refusal import Refusal
 
 
 class Database:
@@ -31,8 +32,8 @@ class Database:
             connection.execute("insert or replace into positions values (?, ?, ?)", row)
         print(*self._connection.execute("select count(*) from lines").fetchone(), flush=True)
 
-    def refuse(self, cluster: str, reason: str, size: int) -> None:
-        raise AssertionError(reason)
+    def refuse(self, refusal: Refusal) -> None:
+        raise AssertionError(refusal)
 
     def report_secret_problem(self, cluster: str, problem: str) -> None:
         raise AssertionError(problem)

@@ -26,12 +26,19 @@ from tests.sources.book import Book, Clock, KilledError, event, no_wait
 class Scene:
     """A followed target, driven step by step: `look` stands for a wake-up, `restart` for kill -9 and a new start."""
 
-    def __init__(self, target: Path | str, from_start: bool = False, max_line: int = tail.MAX_LINE) -> None:
+    def __init__(
+        self,
+        target: Path | str,
+        from_start: bool = False,
+        max_line: int = tail.MAX_LINE,
+        max_open: int = follow_module.MAX_OPEN,
+    ) -> None:
         self.book = Book()
         self.clock = Clock()
         self._target = str(target)
         self._from_start = from_start
         self._max_line = max_line
+        self._max_open = max_open
         self.follow = self._new()
         self._started = False
 
@@ -42,6 +49,7 @@ class Scene:
             cluster="prod",
             from_start=self._from_start,
             max_line=self._max_line,
+            max_open=self._max_open,
             clock=self.clock,
             sleep=no_wait,
         )
@@ -558,10 +566,9 @@ def descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def test_more_files_than_may_be_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_files_than_may_be_open(tmp_path: Path) -> None:
     """Descriptors are bounded, lines are not lost."""
-    monkeypatch.setattr(follow_module, "MAX_OPEN", 3)
-    scene = Scene(tmp_path)
+    scene = Scene(tmp_path, max_open=3)
     scene.look()
     before = descriptors()
     for turn in range(3):

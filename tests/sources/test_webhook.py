@@ -17,7 +17,6 @@ import pytest
 import zstandard
 
 from lanner.sources.base import Unavailable
-from lanner.sources.bodies import Budget
 from lanner.sources.webhook_settings import MEBIBYTE, PathSettings, WebhookLimits, WebhookSettings
 from tests.sources.webhook_server import JSON, PATIENCE, Answer, FakeSink, Served, chunk, closed, head, serving
 
@@ -161,6 +160,19 @@ def test_gzip_refused(served: Served, sink: FakeSink, packed: bytes, status: int
     assert httpx.post(served.url, content=b"1" * SMALL.in_flight, headers=JSON).status_code == 200
 
 
+def test_what_is_refused_for_good_has_the_size_of_its_retries(served: Served, sink: FakeSink) -> None:
+    """However much of it had come: that tells a retry from another body."""
+    packed = gzip.compress(os.urandom(16_384) + b"\0" * 3_000_000)
+    for pieces in ([packed[:17_000], packed[17_000:]], [packed]):
+        with served.connect() as connection:
+            connection.sendall(head("/k8s-audit", len(packed), "content-encoding: gzip", "expect: 100-continue"))
+            assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+            for piece in pieces:
+                connection.sendall(piece)
+            assert Answer(connection).status == 413
+    assert sink.refusals == [("", "too_large", len(packed))] * 2
+
+
 def test_chunked(served: Served, sink: FakeSink) -> None:
     """A body of unknown length, in chunks of any size."""
     assert httpx.post(served.url, content=iter([EVENTS[:1], EVENTS[1:]]), headers=JSON).status_code == 200
@@ -225,36 +237,6 @@ def test_bytes_in_flight(sink: FakeSink) -> None:
         sink.proceed.set()
         assert Answer(first).status == Answer(second).status == 200
         assert httpx.post(served.url, content=b"3" * half, headers=JSON).status_code == 200
-
-
-def test_an_announced_body_counts_before_it_comes(sink: FakeSink) -> None:
-    """Several bodies are not begun that could not all be finished."""
-    with serving(WebhookSettings(port=0, limits=SMALL), sink) as served, served.connect() as connection:
-        connection.sendall(head("/k8s-audit", SMALL.body, "expect: 100-continue"))
-        assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
-        assert httpx.post(served.url, content=EVENTS, headers=JSON).status_code == 503
-        connection.sendall(b"1" * SMALL.body)
-        assert Answer(connection).status == 200
-        assert httpx.post(served.url, content=EVENTS, headers=JSON).status_code == 200
-
-
-def test_sources_can_share_the_bound(sink: FakeSink) -> None:
-    """Two listeners in one process, one bound on bytes in flight, and each delivers its own."""
-    budget = Budget(SMALL.in_flight)
-    sink.proceed.clear()
-    settings = WebhookSettings(port=0, limits=SMALL)
-    with (
-        serving(settings, sink, budget) as one,
-        serving(settings, sink, budget) as other,
-        one.connect() as connection,
-    ):
-        connection.sendall(head(length=SMALL.body) + b"1" * SMALL.body)
-        assert sink.entered.acquire(timeout=PATIENCE)
-        assert httpx.post(other.url, content=EVENTS, headers=JSON).status_code == 503
-        sink.proceed.set()
-        assert Answer(connection).status == 200
-        assert httpx.post(other.url, content=EVENTS, headers=JSON).status_code == 200
-    assert budget.used == 0
 
 
 def test_an_unavailable_sink(served: Served, sink: FakeSink) -> None:

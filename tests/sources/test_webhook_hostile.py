@@ -303,7 +303,7 @@ from lanner.sources.webhook_settings import WebhookLimits, WebhookSettings
 
 class Sink:
     async def deliver(self, delivery): pass
-    def refuse(self, cluster, reason, size): pass
+    def refuse(self, refusal): pass
 
 async def main():
     source = WebhookSource("webhook", WebhookSettings(port=0))

@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterator
 from urllib.parse import urlsplit
 
 from lanner.sources.base import Delivery, Position
-from lanner.sources.bodies import Budget
+from lanner.sources.budget import Budget
+from lanner.sources.refusal import Refusal
 from lanner.sources.webhook import WebhookSource
 from lanner.sources.webhook_settings import WebhookSettings
 
@@ -24,7 +25,9 @@ class FakeSink:
 
     def __init__(self) -> None:
         self.deliveries: list[Delivery] = []
+        self.reported: list[Refusal] = []
         self.refusals: list[tuple[str, str, int]] = []
+        """Cluster, reason and size of each of them."""
         self.secret_problems: list[tuple[str, str]] = []
         self.refused = threading.Semaphore(0)
         """One for every refusal."""
@@ -43,8 +46,9 @@ class FakeSink:
             raise self.failure
         self.deliveries.append(delivery)
 
-    def refuse(self, cluster: str, reason: str, size: int) -> None:
-        self.refusals.append((cluster, str(reason), size))
+    def refuse(self, refusal: Refusal) -> None:
+        self.reported.append(refusal)
+        self.refusals.append((refusal.cluster, str(refusal.reason), refusal.size))
         self.refused.release()
 
     def report_secret_problem(self, cluster: str, problem: str) -> None:
@@ -80,14 +84,16 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(settings: WebhookSettings, sink: FakeSink, budget: Budget | None = None) -> Iterator[Served]:
+def serving(
+    settings: WebhookSettings, sink: FakeSink, budget: Budget | None = None, name: str = "webhook"
+) -> Iterator[Served]:
     """Leaving it stops the source and waits for its end; the source must have ended without an error."""
     ready: list[Served] = []
     failures: list[BaseException] = []
     begun = threading.Event()
 
     async def main() -> None:
-        source = WebhookSource("webhook", settings, budget)
+        source = WebhookSource(name, settings, budget)
         task = asyncio.create_task(source.run(sink))
         listening = asyncio.create_task(source.listening())
         await asyncio.wait((task, listening), return_when=asyncio.FIRST_COMPLETED)

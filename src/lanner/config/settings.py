@@ -236,7 +236,9 @@ _TABLE: tuple[Setting, ...] = (
     Setting("lanner.files[].follow", B, True, "go on reading as it grows; `false` reads once"),
     Setting("lanner.files[].cluster", T, "", "name of the cluster that the events are of"),
     Setting("lanner.limits.body", S, "64MiB", "largest body, unpacked; a larger one is refused"),
-    Setting("lanner.limits.in_flight", S, "64MiB", "bytes of bodies in work; beyond it a client is told to come again"),
+    Setting(
+        "lanner.limits.in_flight", S, "64MiB", "bytes of bodies in work, shared fairly; beyond it the answer is 503"
+    ),
     Setting("lanner.limits.event", S, "256KiB", "a larger event is evaluated and is itself an alert"),
     Setting("lanner.limits.kept_event", S, "1MiB", "a larger event is kept without its request and response bodies"),
     Setting(

@@ -50,14 +50,18 @@ def readiness(facts: Facts, details: bool) -> tuple[bool, dict[str, Any]]:
     """(ready, the document that says why). `details`: what the errors are, which store it is, where sources listen.
 
     Senders need a webhook that listens, any of them; without webhooks any source does. `status` is `ok`, `not ready`,
-    or `degraded`: ready, with a source that does not run. `problems` names what does not work; `warnings` what works
-    and should not stay so.
+    or `degraded`: ready, with a source that does not run or is overloaded. `problems` names what does not work;
+    `warnings` what works and should not stay so. Overload does not make the service unready: the other clusters would
+    lose their receiver, and no other replica would gain room.
     """
     failure = facts.store_failure()
     webhooks = [source for source in facts.sources if source.kind == "webhook"]
     ready = not failure and any(source.sound for source in webhooks or facts.sources)
     problems = ["the store does not work"] if failure else []
     problems += [f"the source `{source.name}` does not run" for source in facts.sources if not source.sound]
+    for (source_name, cluster), count in facts.overloaded().items():
+        where = f"cluster `{cluster}` (source `{source_name}`)" if cluster and details else f"source `{source_name}`"
+        problems.append(f"{where} is overloaded: {count:,} requests refused with 503 within a minute")
     store: dict[str, Any] = {"up": not failure}
     if details:
         store |= {"place": facts.store, "identity": facts.store_identity()}

@@ -34,7 +34,7 @@ class Facts:
     """`store`: which one it is, without any secret; `store_identity`: a mark to compare it with another, empty if there
     is none. `store_failure`: why the store does not work, empty while it does. `waiting`: (batches, bytes) that are
     accepted and not committed. `silence`: seconds since each source and cluster was heard; `silent`: those beyond their
-    limit.
+    limit. `overloaded`: requests of each source and cluster that were refused for want of room in the last minute.
     """
 
     started_ns: int
@@ -51,5 +51,6 @@ class Facts:
     in_flight: Callable[[], int]
     silence: Callable[[], Mapping[tuple[str, str], float]]
     silent: Callable[[], frozenset[tuple[str, str]]]
+    overloaded: Callable[[], Mapping[tuple[str, str], int]]
     unwritten: Callable[[], int]
     log_dropped: Callable[[], int]

@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from lanner.server.facts import Facts
 from lanner.service.accounts import Account
 from lanner.service.supervisor import State
+from lanner.sources.refusal import CONSEQUENCES, Consequence
 from lanner.version import __version__
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -66,6 +67,9 @@ METRICS: dict[str, Described] = {
         Described("lanner_silence_seconds", "gauge", _EACH, "Time since a cluster was heard."),
         Described("lanner_silent", "gauge", _EACH, "1 if a cluster is silent beyond its limit."),
         Described(
+            "lanner_overloaded", "gauge", _EACH, "1 if requests were refused for want of room within the last minute."
+        ),
+        Described(
             "lanner_rule_errors_total", "counter", ("rule_name", "cluster"), "Errors while a rule was evaluated."
         ),
         Described("lanner_source_up", "gauge", ("source", "kind"), "1 if a source runs, or has ended as it should."),
@@ -73,7 +77,7 @@ METRICS: dict[str, Described] = {
         Described("lanner_store_up", "gauge", (), "1 if the store works."),
         Described("lanner_commit_queue_batches", "gauge", (), "Batches accepted and not committed."),
         Described("lanner_commit_queue_bytes", "gauge", (), "About the bytes of those."),
-        Described("lanner_in_flight_bytes", "gauge", (), "Bytes of webhook bodies in work."),
+        Described("lanner_in_flight_bytes", "gauge", (), "Bytes of webhook bodies that have arrived and are in work."),
         Described(
             "lanner_stdout_unwritten_total", "counter", (), "Alerts not written to standard output; the store has them."
         ),
@@ -160,8 +164,11 @@ class _FactCollector(Collector):
                     family.add_metric(key, value / unit)
             yield family
         refused = _family("lanner_bodies_refused_total")
+        webhooks = {source.name for source in self._facts.sources if source.kind == "webhook"}
         for key, account in each:
-            for reason, count in list(account.refused.items()):
+            # A counter that begins with 1 is no increase to Prometheus.
+            counts = {**dict.fromkeys(_FROM_ZERO if key[0] in webhooks else (), 0), **account.refused}
+            for reason, count in counts.items():
                 refused.add_metric((*key, reason), count)
         yield refused
         errors = _family("lanner_rule_errors_total")
@@ -182,6 +189,10 @@ class _FactCollector(Collector):
             silent.add_metric(key, key in beyond)
         yield silence
         yield silent
+        overloaded, beyond_room = _family("lanner_overloaded"), facts.overloaded()
+        for key in dict.fromkeys([*facts.accounts.sources, *beyond_room]):
+            overloaded.add_metric(key, key in beyond_room)
+        yield overloaded
         up, restarts = _family("lanner_source_up"), _family("lanner_source_restarts_total")
         for source in facts.sources:
             labels = (source.name, source.kind)
@@ -202,6 +213,13 @@ class _FactCollector(Collector):
             family.add_metric((), value)
             yield family
 
+
+_FROM_ZERO = tuple(
+    reason.value
+    for reason, consequence in CONSEQUENCES.items()
+    if consequence in (Consequence.LOST, Consequence.OVERLOAD)
+)
+"""Reasons that are worth an alerting rule."""
 
 _COUNTS: tuple[tuple[str, str, int], ...] = (
     ("lanner_events_received_total", "received", 1),

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from starlette.applications import Starlette
 
 from lanner.config.service import ServerConfig
+from lanner.service.descriptors import STATUS_CONNECTIONS
 from lanner.sources.base import Sink
 from lanner.sources.listener import Listener
 from lanner.sources.tls import TlsFiles
 from lanner.sources.webhook_settings import TlsSettings, WebhookLimits
 
 NAME = "server"
-LIMITS = WebhookLimits(body=1, in_flight=1, connections=64, stop_time=2)
+LIMITS = WebhookLimits(body=1, in_flight=1, connections=STATUS_CONNECTIONS, stop_time=2)
 
 
 class StatusServer:
-    """Runs like a source, so that it is started again like one, but delivers nothing."""
+    """Runs like a source, so that it is started again like one, but delivers nothing. `connections`: at one time."""
 
-    def __init__(self, app: Starlette, config: ServerConfig) -> None:
+    def __init__(self, app: Starlette, config: ServerConfig, connections: int = STATUS_CONNECTIONS) -> None:
         self._app = app
+        self._limits = replace(LIMITS, connections=connections)
         self._config = config
         self._listener: Listener | None = None
         self._listening = asyncio.Event()
@@ -52,7 +55,7 @@ class StatusServer:
         if config.certificate:
             files = TlsSettings(Path(config.certificate), Path(config.key) if config.key else None)
             tls = TlsFiles(files)
-        listener = Listener(self._app, config.address, config.port, LIMITS, tls)
+        listener = Listener(self._app, config.address, config.port, self._limits, tls)
         await listener.open()
         self._listener = listener
         self._listening.set()

@@ -77,7 +77,7 @@ class Accounts:
             self.rule_errors[rule, batch.cluster] += number
 
     def refuse(self, source: str, cluster: str, reason: str) -> None:
-        """Count a body that was turned away before it was read."""
+        """Count a request that was refused."""
         with self._lock:
             self.account(source, cluster).refused[reason] += 1
             self._refusals[source, cluster, reason] += 1

@@ -14,6 +14,8 @@ from lanner.event import AuditEvent
 from lanner.fields.times import rfc_3339
 from lanner.priority import Priority
 from lanner.service.records import FixedOutput, StandIn, moment, text
+from lanner.service.refusals import Refused
+from lanner.sources.refusal import Consequence
 from lanner.store.records import RemovedBySize, RemovedShare
 
 OVERSIZE = "Lanner internal: oversize event"
@@ -25,6 +27,9 @@ REMOVED = "Lanner internal: unsent alerts removed"
 SECRET = "Lanner internal: secret file unusable"
 REMOVED_BY_SIZE = "Lanner internal: alerts removed by size"
 UNTRUSTED_CLOCK = "Lanner internal: clock not trusted"
+LOST = "Lanner internal: events lost"
+NOT_TAKEN = "Lanner internal: requests not taken"
+OVERLOAD = "Lanner internal: overload"
 
 MAX_NAMED = 5
 """Shares that are named in the message about what was removed."""
@@ -42,7 +47,19 @@ PRIORITIES: Mapping[str, Priority] = {
     SECRET: Priority.CRITICAL,
     REMOVED_BY_SIZE: Priority.WARNING,
     UNTRUSTED_CLOCK: Priority.WARNING,
+    LOST: Priority.CRITICAL,
+    NOT_TAKEN: Priority.WARNING,
+    OVERLOAD: Priority.WARNING,
 }
+
+
+_REFUSED: Mapping[Consequence, tuple[str, str]] = {
+    Consequence.LOST: (LOST, "The events are lost: every retry gets the same answer"),
+    Consequence.RETRIED: (NOT_TAKEN, "An API server sends again up to four times, then the events are lost"),
+    Consequence.OVERLOAD: (OVERLOAD, "An API server sends again up to four times, then the events are lost"),
+    Consequence.UNPROVEN: (NOT_TAKEN, "Anyone can cause this; if it was an API server, the events are lost"),
+}
+"""Rule and meaning of the alert for requests that were refused."""
 
 
 class InternalAlerts:
@@ -147,6 +164,30 @@ class InternalAlerts:
             f"the clock says {rfc_3339(time_ns)}, and nothing that was received says that it is later than"
             f" {rfc_3339(trusted_ns)}: alerts are removed by that time, not by the clock",
             {"lanner.clock": rfc_3339(time_ns), "lanner.trusted": rfc_3339(trusted_ns)},
+        )
+
+    def not_taken(self, time_ns: int, refused: Refused) -> Alert | None:
+        """Requests of one source and cluster that were refused for one reason."""
+        rule, meaning = _REFUSED[refused.consequence]
+        last = refused.last
+        requests = "1 request" if refused.count == 1 else f"{refused.count:,} requests"
+        size = f"{'' if refused.count == 1 else 'the largest '}of {refused.largest:,} bytes"
+        peers = ", ".join(refused.peers) + (" and others" if refused.more_peers else "")
+        return self._at(
+            rule,
+            time_ns,
+            f"{requests} of {_named(refused.source, last.cluster)} refused"
+            f"{f' with {last.status}' if last.status else ''} ({last.reason}) since {rfc_3339(refused.since_ns)}"
+            f"{f', {size}' if refused.largest else ''}{f', from {peers}' if peers else ''}: {last.text}. {meaning}.",
+            {
+                "lanner.source": refused.source,
+                "lanner.cluster": last.cluster,
+                "lanner.reason": str(last.reason),
+                "lanner.status": last.status,
+                "lanner.count": refused.count,
+                "lanner.bytes": refused.largest,
+                "lanner.peers": list(refused.peers),
+            },
         )
 
     def _on_event(self, name: str, event: AuditEvent, what: str, values: Mapping[str, FieldOutput]) -> Alert | None:

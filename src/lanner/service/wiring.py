@@ -28,12 +28,13 @@ from lanner.diagnostics.codes import Code
 from lanner.diagnostics.diagnostic import Diagnostic
 from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import Span
+from lanner.service.descriptors import Descriptors, limit_of_open_files, needed, share_out
 from lanner.service.supervisor import Watched
 from lanner.sources import registry
 from lanner.sources.base import Source
-from lanner.sources.bodies import Budget
+from lanner.sources.budget import Budget
 from lanner.sources.registry import FollowParams, OnceParams, Params, SourceError, StdinParams, WebhookParams
-from lanner.sources.webhook import WebhookSource
+from lanner.sources.webhook import LEAST_SHARE_BYTES, WebhookSource
 from lanner.sources.webhook_settings import (
     ALTERNATIVE_NAMES,
     DEFAULT_PATH,
@@ -52,11 +53,12 @@ DEFAULT_SOURCE = "webhook"
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """All sources, not started; `budget` is what webhooks share, `notes` are for the log. Not `ok`, or made of settings
-    that are not sound: not all of them."""
+    """All sources, not started; `budget` is what webhooks share, `descriptors` how many connections there may be,
+    `notes` are for the log. Not `ok`, or made of settings that are not sound: not all of them."""
 
     sources: tuple[Watched, ...]
     budget: Budget
+    descriptors: Descriptors
     diagnostics: tuple[Diagnostic, ...]
     notes: tuple[str, ...]
 
@@ -80,24 +82,44 @@ def wire(config: ServiceConfig) -> Wiring:
         wirer.plugin(plugin)
     if not wirer.sources and not wirer.report.has_errors:
         wirer.built_in(DEFAULT_SOURCE, WebhookParams())
-    return Wiring(tuple(wirer.sources), wirer.budget, wirer.report.diagnostics, tuple(wirer.notes))
+    return Wiring(tuple(wirer.sources), wirer.budget, wirer.descriptors, wirer.report.diagnostics, tuple(wirer.notes))
 
 
 class _Wirer:
     def __init__(self, config: ServiceConfig) -> None:
         self.sources: list[Watched] = []
-        self.budget = Budget(config.limits.in_flight)
+        self.budget = Budget(config.limits.in_flight, LEAST_SHARE_BYTES)
         self.report = Report()
         self.report.extend(config.problems)
         self._sound = config.sound
         self.notes: list[str] = []
-        self._limits = webhook_limits(config.limits)
+        self.descriptors = self._share_out_descriptors(config)
+        self._limits = replace(webhook_limits(config.limits), connections=self.descriptors.connections)
         self._listening: list[tuple[str, str, int]] = []
 
     def server(self, server: ServerConfig) -> None:
         """The status server, which listens too."""
         if server.enabled:
             self._listens(STATUS, server.address, server.port, None)
+
+    def _share_out_descriptors(self, config: ServiceConfig) -> Descriptors:
+        # A plugin is one or the other.
+        listeners = len(config.webhooks) + len(config.plugins) or 1
+        followers = sum(file.follow for file in config.files) + len(config.plugins)
+        limit = limit_of_open_files()
+        found = share_out(limit, listeners, followers)
+        if not found.enough:
+            self.report.add(
+                Code.CONFIG_ERROR,
+                f"the limit of open files is {limit}, and the sources need {needed(listeners, followers)}",
+                help="raise it: `ulimit -n 4096` in the shell, `LimitNOFILE=4096` in a systemd unit.",
+            )
+        elif not found.full:
+            self.notes.append(
+                f"the limit of open files is {limit} (`ulimit -n`), so each webhook takes {found.connections} "
+                f"connections at one time, and the status server {found.status_connections}"
+            )
+        return found
 
     def webhook(self, webhook: WebhookConfig) -> None:
         """A webhook of our own section."""
@@ -168,7 +190,13 @@ class _Wirer:
                 )
             case FollowParams() | OnceParams():
                 make, kind, place = (
-                    partial(registry.file_source, params, name=name, cluster=cluster),
+                    partial(
+                        registry.file_source,
+                        params,
+                        name=name,
+                        cluster=cluster,
+                        max_open=self.descriptors.open_files,
+                    ),
                     "file",
                     params.target,
                 )

@@ -10,6 +10,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
+from lanner.sources.refusal import Refusal
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
@@ -46,14 +48,18 @@ class Unavailable(Exception):  # noqa: N818 - an answer, not a fault
         self.retry_after = retry_after
 
 
+class Overloaded(Unavailable):
+    """The same, since more came than can be worked off."""
+
+
 class Sink(Protocol):
     """Takes deliveries: evaluates them, commits them, accounts for them."""
 
     async def deliver(self, delivery: Delivery) -> None:
         """Returns once everything in the delivery is evaluated and committed; raises Unavailable."""
 
-    def refuse(self, cluster: str, reason: str, size: int) -> None:
-        """Counts what the source refused before evaluation. `size`: bytes, as far as known."""
+    def refuse(self, refusal: Refusal) -> None:
+        """Counts what the source refused before evaluation, and reports it. Called on the event loop."""
 
     def report_secret_problem(self, cluster: str, problem: str) -> None:
         """Raises an internal alert: a file with secrets or a client CA cannot be used, so nobody is let in by it."""

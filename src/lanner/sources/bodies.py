@@ -1,8 +1,8 @@
 """Reading the body of a request: bounded in size, in time, and in what all bodies take together.
 
-`Intake` reads one body. What it holds counts against a `Budget` from before the first byte is read (by the
-Content-Length) until `release`, which comes after the delivery. Gzip is unpacked while it arrives, so that the packed
-form is never kept and a body that unpacks to too much costs no more than the limit.
+`Intake` reads one body. What it holds counts against the share of its path from its arrival until `release`, which
+comes after the delivery; what is announced and has not come takes nothing. Gzip is unpacked while it arrives, so that
+the packed form is never kept and a body that unpacks to too much costs no more than the limit.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from enum import StrEnum
 from typing import Any, TypeAlias
 
+from lanner.sources.budget import Share
+from lanner.sources.refusal import Reason
 from lanner.sources.webhook_settings import MEBIBYTE, WebhookLimits
 
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -21,26 +22,7 @@ _STEP = 256 * 1024  # bytes unpacked at once; the event loop gets its turn in be
 _SMALL = 4 * 1024
 _SECOND_LOOK = 0.25  # seconds
 
-
-class Reason(StrEnum):
-    """Why something was refused: the words a sink counts by."""
-
-    BAD_REQUEST = "bad_request"  # not HTTP, or headers too large or too slow
-    TLS = "tls"  # the handshake failed: no certificate, a wrong one, plain http
-    UNKNOWN_PATH = "unknown_path"
-    METHOD = "method"
-    UNAUTHORIZED = "unauthorized"
-    FORBIDDEN = "forbidden"
-    CONTENT_TYPE = "content_type"
-    CONTENT_ENCODING = "content_encoding"
-    DAMAGED = "damaged"  # announced as gzip, but is not
-    TOO_LARGE = "too_large"
-    TOO_SLOW = "too_slow"
-    INCOMPLETE = "incomplete"  # the client went away
-    OVERLOAD = "overload"  # too many bytes in flight
-    UNAVAILABLE = "unavailable"  # the sink could not take it
-    FAILED = "failed"  # a fault of ours
-    STOPPED = "stopped"  # not finished when the source had to end
+NO_ROOM = "too much of this cluster is being handled at the moment: send this again later"
 
 
 class RefusalError(Exception):
@@ -68,43 +50,25 @@ class RefusalError(Exception):
         self.unread = unread
 
 
-class Budget:
-    """Bytes that may be held at one time, by all who share it."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.used = 0
-
-    def take(self, size: int) -> bool:
-        """False, and nothing is taken, if it is too much."""
-        if self.used + size > self.limit:
-            return False
-        self.used += size
-        return True
-
-    def give_back(self, size: int) -> None:
-        self.used -= size
-
-
 class Intake:
     """One body on its way in. Used once: `read`, then `release`, whatever happened."""
 
-    def __init__(self, budget: Budget, limits: WebhookLimits) -> None:
-        self._budget = budget
+    def __init__(self, share: Share, limits: WebhookLimits) -> None:
+        self._share = share
         self._limits = limits
         self._held = 0
+        self._announced = 0
         self._received = 0
         self._more = True
 
     async def read(self, receive: Receive, announced: int | None, packed: bool) -> bytes:
         """The body, unpacked. `announced`: its Content-Length, None if chunked. Raises RefusalError."""
         limits = self._limits
-        if announced is not None:
-            if announced > limits.body:
-                raise self._refused(413, Reason.TOO_LARGE, self._too_large(), size=announced)
-            self._hold(announced)
+        self._announced = announced or 0
+        if self._announced > limits.body:
+            raise self._for_good(413, Reason.TOO_LARGE, self._too_large())
         unpacker = _Unpacker() if packed else None
-        pace = _Pace(receive, limits)
+        pace = _Pace(receive, limits, self._announced)
         body = _Pieces()
         while self._more:
             message = await pace.next()
@@ -125,47 +89,40 @@ class Intake:
                     self._add(body, piece)
                     if body.size > max(MEBIBYTE, self._received * limits.ratio):
                         text = f"the body unpacks to more than {limits.ratio} times its size"
-                        raise self._refused(413, Reason.TOO_LARGE, text)
+                        raise self._for_good(413, Reason.TOO_LARGE, text)
             except zlib.error:
-                raise self._refused(400, Reason.DAMAGED, "the body is announced as gzip but is not") from None
+                raise self._for_good(400, Reason.DAMAGED, "the body is announced as gzip but is not") from None
         if unpacker is not None and not unpacker.complete:
-            raise self._refused(400, Reason.DAMAGED, "the gzip body is cut short")
+            raise self._for_good(400, Reason.DAMAGED, "the gzip body is cut short")
         return body.joined()
 
     def release(self) -> None:
         """Whatever was held is free again."""
-        self._budget.give_back(self._held)
+        self._share.give_back(self._held)
         self._held = 0
 
     def _add(self, body: _Pieces, data: bytes) -> None:
-        size = body.size + len(data)
-        if size > self._limits.body:
-            raise self._refused(413, Reason.TOO_LARGE, self._too_large())
-        if size > self._held:
-            self._hold(size - self._held)
+        if body.size + len(data) > self._limits.body:
+            raise self._for_good(413, Reason.TOO_LARGE, self._too_large())
+        if not self._share.take(len(data)):
+            raise self._refused(503, Reason.OVERLOAD, NO_ROOM, (("retry-after", str(self._limits.retry_after)),))
+        self._held += len(data)
         body.add(data)
-
-    def _hold(self, size: int) -> None:
-        if not self._budget.take(size):
-            raise self._refused(
-                503,
-                Reason.OVERLOAD,
-                "too much is being handled at the moment: send this again later",
-                (("retry-after", str(self._limits.retry_after)),),
-                size=self._received or size,
-            )
-        self._held += size
 
     def _too_large(self) -> str:
         return (
             f"the body is larger than {self._limits.body} bytes: lower --audit-webhook-batch-max-size of the API "
-            "server, or raise the body limit here"
+            "server, or raise `lanner.limits.body`"
         )
 
     def _refused(
-        self, status: int, reason: Reason, text: str, headers: tuple[tuple[str, str], ...] = (), size: int = 0
+        self, status: int, reason: Reason, text: str, headers: tuple[tuple[str, str], ...] = ()
     ) -> RefusalError:
-        return RefusalError(status, reason, text, headers, size or self._received, self._more)
+        return RefusalError(status, reason, text, headers, self._received, self._more)
+
+    def _for_good(self, status: int, reason: Reason, text: str) -> RefusalError:
+        """With the size that every retry of the body has as well."""
+        return RefusalError(status, reason, text, size=self._announced or self._received, unread=self._more)
 
 
 class _Pieces:
@@ -197,9 +154,13 @@ class _Pieces:
 
 
 class _Pace:
-    """Messages of a body, as long as they come fast enough: `next` gives None once they do not."""
+    """Messages of a body, as long as they come fast enough: `next` gives None once they do not.
 
-    def __init__(self, receive: Receive, limits: WebhookLimits) -> None:
+    Every `progress_time` has to bring `progress` bytes, or, of a large body, the part that is due for it to be complete
+    within `body_time`: of what was announced, or of what has come if that is more.
+    """
+
+    def __init__(self, receive: Receive, limits: WebhookLimits, announced: int) -> None:
         self._receive = receive
         self._limits = limits
         self._clock = asyncio.get_running_loop().time
@@ -207,6 +168,8 @@ class _Pace:
         self._end = now + limits.body_time
         self._window_end = now + limits.progress_time
         self._window_bytes = 0
+        self._expected = announced
+        self._received = 0
         self._looked = False
 
     async def next(self) -> MutableMapping[str, Any] | None:
@@ -220,17 +183,25 @@ class _Pace:
                     deadline = min(self._end, self._window_end)
                     continue
                 return await self._second_look()
-            self._window_bytes += len(message.get("body", b""))
+            self._count(message)
             if message.get("more_body") and self._clock() >= min(self._end, self._window_end) and not self._good():
                 return None
             return message
 
+    def _count(self, message: MutableMapping[str, Any]) -> None:
+        size = len(message.get("body", b""))
+        self._window_bytes += size
+        self._received += size
+        self._expected = max(self._expected, self._received)
+
     def _good(self) -> bool:
         """Whether the window that ended brought enough; begins the next one."""
         now = self._clock()
-        if now >= self._end or self._window_bytes < self._limits.progress:
+        limits = self._limits
+        due = max(limits.progress, self._expected * limits.progress_time / limits.body_time)
+        if now >= self._end or self._window_bytes < due:
             return False
-        self._window_end = now + self._limits.progress_time
+        self._window_end = now + limits.progress_time
         self._window_bytes = 0
         return True
 
@@ -245,7 +216,8 @@ class _Pace:
         except TimeoutError:
             return None
         self._window_end = self._clock() + self._limits.progress_time
-        self._window_bytes = len(message.get("body", b""))
+        self._window_bytes = 0
+        self._count(message)
         return message
 
 

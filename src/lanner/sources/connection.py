@@ -1,9 +1,10 @@
 """One HTTP connection of a listener: uvicorn's h11 protocol, made fit for clients that mean harm.
 
-Beyond what uvicorn does: headers have a time and a size of their own (the size is checked before they are parsed, at
-most 32 KiB more than the limit is ever kept), what is sent behind a body that is still being handled is bounded, an
-Upgrade is ignored, and an answer given before the body was read can be seen by the client: the connection lingers,
-reads on and drops what it reads, until the client closes or the time is over.
+Beyond what uvicorn does: the end of a request is read strictly (framing.py), headers have a time and a size of their
+own (the size is checked before they are parsed, at most 32 KiB more than the limit is ever kept), what is sent behind a
+body that is still being handled is bounded, an Upgrade is ignored, and an answer given before the body was read can be
+seen by the client: the connection lingers, reads on and drops what it reads, until the client closes or the time is
+over.
 
 The application finds the connection's `Peer` as `scope["state"]["peer"]`.
 """
@@ -22,6 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from lanner.sources.auth import PeerCertificate
+from lanner.sources.framing import StrictConnection
 from lanner.sources.webhook_settings import WebhookLimits
 
 # uvicorn warns of every bad request; what counts here is told to `on_bad_request` instead.
@@ -106,7 +108,7 @@ class LingeringTransport(asyncio.Transport):
 
 class Connection(H11Protocol):
     """`on_lost` is called once, when the connection is gone; `on_idle` when a request is done; `on_bad_request` for
-    what is no request (not HTTP, too large or too slow headers), with what is wrong with it.
+    what is no request (not HTTP, too large or too slow headers), with the status, 0 without an answer, and the cause.
     """
 
     transport: LingeringTransport
@@ -118,9 +120,10 @@ class Connection(H11Protocol):
         limits: WebhookLimits,
         on_lost: Callable[[Connection], None],
         on_idle: Callable[[Connection], None],
-        on_bad_request: Callable[[Connection, str], None],
+        on_bad_request: Callable[[Connection, int, str], None],
     ) -> None:
         super().__init__(config, state, {})
+        self.conn: StrictConnection = StrictConnection(h11.SERVER, limits.headers)
         self.logger = _quiet
         self.access_log = False
         self.peer = Peer()
@@ -178,7 +181,7 @@ class Connection(H11Protocol):
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
             behind, _ = self.conn.trailing_data
             if len(behind) > self._limits.headers:
-                self._on_bad_request(self, f"more than {self._limits.headers} bytes follow before the answer")
+                self._on_bad_request(self, 0, f"more than {self._limits.headers} bytes follow before the answer")
                 self.transport.abort()
         self._watch_headers()
 
@@ -190,7 +193,9 @@ class Connection(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Called by uvicorn for what is no HTTP."""
         behind, _ = self.conn.trailing_data
-        if self.idle and len(behind) > self._limits.headers:
+        if self.conn.problem:
+            self._reject(400, self.conn.problem)
+        elif self.idle and len(behind) > self._limits.headers:
             self._reject(431, f"the headers are larger than {self._limits.headers} bytes")
         elif behind.startswith(_TLS_HANDSHAKE):
             self._reject(400, "this is TLS, not HTTP/1.1: nothing but plain http is spoken here")
@@ -227,7 +232,7 @@ class Connection(H11Protocol):
         if self.transport.is_closing():
             return
         if self.idle:
-            self._on_bad_request(self, text)
+            self._on_bad_request(self, status, text)
         if self.idle or not self.cycle.response_started:
             body = text.encode() + b"\n"
             self.transport.write(

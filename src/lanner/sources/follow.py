@@ -97,6 +97,7 @@ class Follow:
         poll: float = POLL,
         settle: float = SETTLE,
         max_line: int = tail.MAX_LINE,
+        max_open: int = MAX_OPEN,
         clock: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -107,6 +108,7 @@ class Follow:
         self._poll = poll
         self._settle = settle
         self._max_line = max_line
+        self._max_open = max_open
         self._clock = clock
         self._sleep = sleep
         self._files: dict[Inode, _File] = {}
@@ -206,7 +208,7 @@ class Follow:
                 self._files[known.inode] = known
             known.path, known.named, known.linked = entry.path, entry.named, True
             self._look_at(known, now)
-            if age >= MAX_OPEN:
+            if age >= self._max_open:
                 _close(known)
         for file in self._files.values():
             if not file.linked:
@@ -254,7 +256,7 @@ class Follow:
                 _close(file)
                 del self._files[inode]
         opened = [file for file in self._files.values() if file.fd is not None]
-        for file in sorted(opened, key=lambda file: file.changed_ns)[: max(0, len(opened) - MAX_OPEN)]:
+        for file in sorted(opened, key=lambda file: file.changed_ns)[: max(0, len(opened) - self._max_open)]:
             if file.linked:
                 _close(file)
         used = {file.content.key for file in self._files.values() if file.content is not None}

@@ -17,9 +17,9 @@ from typing import Any
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from lanner.sources.bodies import Reason
 from lanner.sources.complaints import Complaints, shown_address, so_far
 from lanner.sources.connection import Connection
+from lanner.sources.refusal import Reason, Refusal
 from lanner.sources.tls import TlsFiles, handshake_problem
 from lanner.sources.webhook_settings import WebhookLimits
 
@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 _BACKLOG = 1024
 _AT_ONCE = 16
+_SLACK = 4  # connections that are being closed while others take their places
 _PAUSE = 0.2  # seconds to wait where accepting fails, as when the process has no file descriptors left
 _TOO_MANY = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 21\r\n"
@@ -37,8 +38,8 @@ _TOO_MANY = (
 class Listener:
     """`tls` gives the context for each new connection, or refuses it; None means plain HTTP.
 
-    `on_refused` is told of what comes to no request at all, once for each: `Reason.TLS` or `Reason.BAD_REQUEST`. A
-    client that connects and sends nothing is not told of.
+    `on_refused` is called for what comes to no request at all, once for each: `Reason.TLS`, `Reason.BAD_REQUEST` or
+    `Reason.CONNECTIONS`; not for a client that connects and sends nothing.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Listener:
         port: int,
         limits: WebhookLimits,
         tls: TlsFiles | None = None,
-        on_refused: Callable[[Reason], None] = lambda reason: None,
+        on_refused: Callable[[Refusal], None] = lambda refusal: None,
     ) -> None:
         self._address = address
         self._port = port
@@ -73,6 +74,7 @@ class Listener:
         self._state = ServerState()
         self._sockets: list[socket.socket] = []
         self._connections: dict[Connection, None] = {}  # in the order in which they became idle
+        self._leaving: set[Connection] = set()  # given up, and still with a file descriptor
         self._handshakes: dict[Connection, asyncio.Task[None]] = {}
         self._paused: dict[socket.socket, asyncio.TimerHandle] = {}
 
@@ -138,12 +140,15 @@ class Listener:
     def _accept(self, listening: socket.socket) -> None:
         """Takes some of the connections that wait, not all: others are to be served in between."""
         for _ in range(_AT_ONCE):
+            if len(self._connections) + len(self._leaving) >= self._limits.connections + _SLACK:
+                return
             try:
                 accepted, address = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                logger.error("no connection can be accepted for %s seconds: %s", _PAUSE, error.strerror)
+                if number := self._complaints.count("accept", str(error.errno)):
+                    logger.error("no connection can be accepted: %s%s", error.strerror, so_far(number))
                 self._make_room()
                 self._pause(listening)
                 self._paused[listening] = asyncio.get_running_loop().call_later(_PAUSE, self._resume, listening)
@@ -153,7 +158,7 @@ class Listener:
 
     def _admit(self, accepted: socket.socket, address: str) -> None:
         if len(self._connections) >= self._limits.connections and not self._make_room():
-            self._turn_away(accepted)
+            self._turn_away(accepted, address)
             return
         connection = Connection(
             self._config, self._state, self._limits, self._forget, self._becomes_idle, self._bad_request
@@ -163,9 +168,11 @@ class Listener:
         self._handshakes[connection] = handshake
         handshake.add_done_callback(lambda _: self._handshake_done(connection, accepted))
 
-    def _turn_away(self, accepted: socket.socket) -> None:
+    def _turn_away(self, accepted: socket.socket, address: str) -> None:
+        text = f"more than {self._limits.connections} connections, none of them idle"
+        self._on_refused(Refusal("", Reason.CONNECTIONS, text, 503 if self._tls is None else 0, peer=address))
         if number := self._complaints.count("connections"):
-            logger.warning("more than %d connections: %d turned away", self._limits.connections, number)
+            logger.warning("%s: %d turned away", text, number)
         with accepted:
             if self._tls is None:
                 try:
@@ -187,7 +194,8 @@ class Listener:
             return
         context = self._tls.context()
         if context is None:
-            self._refuse(Reason.TLS, f"no TLS connection with {address}", "the client CA cannot be used")
+            refusal = Refusal("", Reason.TLS, "the client CA cannot be used", peer=address)
+            self._refuse(refusal, f"no TLS connection with {address}")
             return
         connection.peer.authority = self._tls.authority
         try:
@@ -199,28 +207,32 @@ class Listener:
                 ssl_shutdown_timeout=self._limits.linger_time,
             )
         except OSError as error:  # ssl.SSLError and TimeoutError are
-            self._refuse(Reason.TLS, f"no TLS connection with {address}", handshake_problem(error))
+            problem = handshake_problem(error)
+            self._refuse(Refusal("", Reason.TLS, problem, peer=address), f"no TLS connection with {address}")
 
-    def _bad_request(self, connection: Connection, text: str) -> None:
-        self._refuse(Reason.BAD_REQUEST, f"no request from {shown_address(connection.client)}", text)
+    def _bad_request(self, connection: Connection, status: int, text: str) -> None:
+        peer = shown_address(connection.client)
+        self._refuse(Refusal("", Reason.BAD_REQUEST, text, status, peer=peer), f"no request from {peer}")
 
-    def _refuse(self, reason: Reason, what: str, why: str) -> None:
-        self._on_refused(reason)
-        if number := self._complaints.count(reason, why):
-            logger.warning("%s: %s%s", what, why, so_far(number))
+    def _refuse(self, refusal: Refusal, what: str) -> None:
+        self._on_refused(refusal)
+        if number := self._complaints.count(refusal.reason, refusal.text):
+            logger.warning("%s: %s%s", what, refusal.text, so_far(number))
 
     def _handshake_done(self, connection: Connection, accepted: socket.socket) -> None:
         del self._handshakes[connection]
         if not connection.connected:
             self._forget(connection)
             accepted.close()
+        elif connection in self._leaving:  # it was given up at the very moment of its success
+            connection.transport.abort()
 
     def _make_room(self) -> bool:
         """Gives up one idle connection, if there is one."""
         kept: Connection | None = None
         for connection in self._connections:
             if not connection.connected:
-                del self._connections[connection]
+                self._leave(connection)
                 self._handshakes[connection].cancel()
                 return True
             if connection.idle:
@@ -234,8 +246,12 @@ class Listener:
         return True
 
     def _give_up(self, connection: Connection) -> None:
-        del self._connections[connection]
+        self._leave(connection)
         connection.transport.abort()
+
+    def _leave(self, connection: Connection) -> None:
+        del self._connections[connection]
+        self._leaving.add(connection)
 
     def _becomes_idle(self, connection: Connection) -> None:
         if connection in self._connections:
@@ -244,6 +260,7 @@ class Listener:
 
     def _forget(self, connection: Connection) -> None:
         self._connections.pop(connection, None)
+        self._leaving.discard(connection)
 
 
 async def _sends(accepted: socket.socket, end: float) -> bool:

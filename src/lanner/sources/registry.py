@@ -27,7 +27,7 @@ from urllib.parse import unquote, urlsplit
 
 from lanner.secrecy import safe_url
 from lanner.sources.base import Source
-from lanner.sources.follow import Follow
+from lanner.sources.follow import MAX_OPEN, Follow
 from lanner.sources.once import ReadOnce, StandardInput
 from lanner.sources.webhook_settings import (
     DEFAULT_PATH,
@@ -190,11 +190,13 @@ def factory(plugin: str) -> Factory:
     return loaded
 
 
-def file_source(params: FollowParams | OnceParams | StdinParams, *, name: str, cluster: str = "") -> Source:
-    """The source that does what the parameters say."""
+def file_source(
+    params: FollowParams | OnceParams | StdinParams, *, name: str, cluster: str = "", max_open: int = MAX_OPEN
+) -> Source:
+    """The source that does what the parameters say. `max_open`: how many followed files are kept open."""
     match params:
         case FollowParams():
-            return Follow(params.target, name=name, cluster=cluster, from_start=params.from_start)
+            return Follow(params.target, name=name, cluster=cluster, from_start=params.from_start, max_open=max_open)
         case OnceParams():
             return ReadOnce(params.target, name=name, cluster=cluster)
         case StdinParams():

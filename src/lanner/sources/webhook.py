@@ -3,11 +3,14 @@
 A 200 leaves when `Sink.deliver` has returned, never before. What the sink cannot take now is answered 503 with
 Retry-After, and so is what would be too much at one time. Everything else that is not delivered is refused with a text
 that says what to do; the API server sends a refused body again up to four times, whatever the status. Every request
-that is not answered 200 is told to `Sink.refuse`, once, and so is what comes to no request: no HTTP, no TLS. The log
-tells the first of each kind with its cause, and then ever fewer.
+that is not answered 200 is told to `Sink.refuse`, once, and so is what comes to no request: no HTTP, no TLS, too many
+connections. The log tells the first of each kind with its cause, and then ever fewer.
 
 What is checked, in this order: path (404), method (405), who sends it (401, 403), Content-Type (400), Content-Encoding
-(415), size (413), room (503); the body is read after that. The cluster of a delivery is the one of its path.
+(415), too many requests of this path at one time (503), size (413); the body is read after that, as long as there is
+room (503). The cluster of a delivery is the one of its path.
+
+Paths share two bounds fairly (see `Budget`): the bytes of all bodies, and the connections of a listener.
 """
 
 from __future__ import annotations
@@ -26,33 +29,40 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from lanner.sources.auth import Gate
-from lanner.sources.base import Delivery, Sink, Unavailable
-from lanner.sources.bodies import Budget, Intake, Reason, Receive, RefusalError
+from lanner.sources.base import Delivery, Overloaded, Sink, Unavailable
+from lanner.sources.bodies import NO_ROOM, Intake, Receive, RefusalError
+from lanner.sources.budget import Budget, Share
 from lanner.sources.complaints import Complaints, shown_address, so_far
 from lanner.sources.connection import Peer
 from lanner.sources.listener import Listener
+from lanner.sources.refusal import Reason, Refusal
 from lanner.sources.tls import TlsFiles
-from lanner.sources.webhook_settings import PathSettings, WebhookLimits, WebhookSettings
+from lanner.sources.webhook_settings import MEBIBYTE, PathSettings, WebhookLimits, WebhookSettings
 
 logger = logging.getLogger(__name__)
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+LEAST_SHARE_BYTES = 4 * MEBIBYTE
+"""Guaranteed to each path, however many there are: some usual bodies at one time."""
+
 _CLOSE = ("connection", "close")
 _SHOWN_PATH = 100
+_LOGGED_ELSEWHERE = frozenset((Reason.INCOMPLETE, Reason.UNAVAILABLE, Reason.FAILED, Reason.STOPPED))
+"""Nothing is wrong with what the client sent, and the log has the cause already or has none."""
 
 
 class WebhookSource:
     """A source that listens on one address and port.
 
-    Several sources that share a `budget` share the bound on bytes in flight.
+    Several sources that share a `budget` share the bound on bytes in flight, by their paths.
     """
 
     def __init__(self, name: str, settings: WebhookSettings, budget: Budget | None = None) -> None:
         self._name = name
         self._settings = settings
-        self._budget = budget or Budget(settings.limits.in_flight)
+        self._budget = budget or Budget(settings.limits.in_flight, LEAST_SHARE_BYTES)
         self._listener: Listener | None = None
         self._listening = asyncio.Event()
 
@@ -86,12 +96,12 @@ class WebhookSource:
         if settings.tls is not None:
             tls = TlsFiles(settings.tls, on_problem=lambda problem: sink.report_secret_problem("", problem))
         listener = Listener(
-            webhook_app(settings, sink, self._budget, tls),
+            webhook_app(self._name, settings, sink, self._budget, tls),
             settings.address,
             settings.port,
             settings.limits,
             tls,
-            lambda reason: sink.refuse("", reason, 0),
+            sink.refuse,
         )
         await listener.open()
         self._listener = listener
@@ -104,29 +114,44 @@ class WebhookSource:
             self._listener = None
 
 
-def webhook_app(settings: WebhookSettings, sink: Sink, budget: Budget, tls: TlsFiles | None = None) -> Starlette:
-    """The ASGI application behind a webhook source. `tls`: by which connections were let in."""
+def webhook_app(
+    name: str, settings: WebhookSettings, sink: Sink, budget: Budget, tls: TlsFiles | None = None
+) -> Starlette:
+    """The ASGI application behind the webhook source of this name. `tls`: by which connections were let in."""
 
     async def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         size = _announced(request.headers) or 0
         headers = {**(error.headers or {}), "connection": "close"}
+        path: str = request.scope["path"]
         if error.status_code == 405:
-            cluster = clusters.get(request.scope["path"], "")
-            sink.refuse(cluster, Reason.METHOD, size)
             text = "audit events are taken by POST only"
-            log.tell(request.scope, cluster, request.scope["path"], 405, Reason.METHOD, text)
+            refused = RefusalError(405, Reason.METHOD, text, size=size)
+            refusals.report(request.scope, clusters.get(path, ""), path, refused)
         else:
-            sink.refuse("", Reason.UNKNOWN_PATH, size)
             text = "nothing is received at this path: look at the server URL in the API server's webhook configuration"
-            log.tell(request.scope, "", "", error.status_code, Reason.UNKNOWN_PATH, text)
+            refused = RefusalError(error.status_code, Reason.UNKNOWN_PATH, text, size=size)
+            refusals.report(request.scope, "", "", refused)
         return PlainTextResponse(text + "\n", error.status_code, headers)
 
     clusters = {path.path: path.cluster for path in settings.paths}
-    log = _RefusalLog()
+    refusals = _Refusals(sink)
+    requests = Budget.within(settings.limits.connections, len(settings.paths))
     app = Starlette(
         routes=[
-            Route(path.path, _Endpoint(path, settings.limits, sink, budget, log, tls), methods=["POST"])
+            Route(
+                path.path,
+                _Endpoint(
+                    path,
+                    settings.limits,
+                    sink,
+                    budget.share((name, path.path)),
+                    requests.share(path.path),
+                    refusals,
+                    tls,
+                ),
+                methods=["POST"],
+            )
             for path in settings.paths
         ],
         exception_handlers={HTTPException: refuse},
@@ -135,25 +160,32 @@ def webhook_app(settings: WebhookSettings, sink: Sink, budget: Budget, tls: TlsF
     return app
 
 
-class _RefusalLog:
-    """Warns of requests that are refused, of each reason and path the first one, and then ever fewer."""
+class _Refusals:
+    """Reports requests that are refused: each one to the sink; to the log of each reason and path the first one, and
+    then ever fewer."""
 
-    def __init__(self) -> None:
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
         self._complaints = Complaints()
 
-    def tell(self, scope: Scope, cluster: str, path: str, status: int, reason: Reason, text: str) -> None:
+    def report(self, scope: Scope, cluster: str, path: str, refused: RefusalError) -> None:
         """`path`: the one of the settings; empty for all that are not there, since clients make those up."""
-        number = self._complaints.count(reason, path)
+        peer = shown_address(scope.get("client"))
+        self._sink.refuse(Refusal(cluster, refused.reason, refused.text, refused.status, refused.size, peer))
+        if refused.reason in _LOGGED_ELSEWHERE:
+            logger.debug("cluster `%s`: %s", cluster, refused)
+            return
+        number = self._complaints.count(refused.reason, path)
         if not number:
             return
         asked = ascii(scope["path"])[1:-1]
         logger.warning(
             "refused %d for `%s`%s from %s: %s%s",
-            status,
+            refused.status,
             asked if len(asked) <= _SHOWN_PATH else f"{asked[:_SHOWN_PATH]}...",
             f" of the cluster `{cluster}`" if cluster else "",
-            shown_address(scope.get("client")),
-            text,
+            peer,
+            refused.text,
             so_far(number),
         )
 
@@ -166,18 +198,20 @@ class _Endpoint:
         settings: PathSettings,
         limits: WebhookLimits,
         sink: Sink,
-        budget: Budget,
-        log: _RefusalLog,
+        room: Share,
+        requests: Share,
+        refusals: _Refusals,
         tls: TlsFiles | None,
     ) -> None:
         self._path = settings.path
-        self._log = log
         self._cluster = settings.cluster
         self._gate = Gate(settings, lambda problem: sink.report_secret_problem(settings.cluster, problem))
         self._tls = tls
         self._limits = limits
         self._sink = sink
-        self._budget = budget
+        self._room = room
+        self._requests = requests
+        self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
@@ -186,28 +220,30 @@ class _Endpoint:
         try:
             size = await self._deliver(headers, announced, peer, receive)
         except RefusalError as refused:
-            self._sink.refuse(self._cluster, refused.reason, refused.size or announced or 0)
-            if refused.reason is Reason.INCOMPLETE:  # nothing is wrong with what it sent: it went away
-                logger.debug("cluster `%s`: %s", self._cluster, refused)
-            else:
-                self._log.tell(scope, self._cluster, self._path, refused.status, refused.reason, refused.text)
+            refused.size = refused.size or announced or 0
+            self._report(scope, refused)
             more = (*refused.headers, _CLOSE) if refused.unread else refused.headers
             await _answer(send, refused.status, str(refused), more)
         except Unavailable as unavailable:
-            self._sink.refuse(self._cluster, Reason.UNAVAILABLE, announced or 0)
-            logger.debug("cluster `%s`: the sink is unavailable: %s", self._cluster, unavailable)
+            reason = Reason.OVERLOAD if isinstance(unavailable, Overloaded) else Reason.UNAVAILABLE
+            self._report(scope, RefusalError(503, reason, str(unavailable), size=announced or 0))
             await self._later(send, unavailable.retry_after)
         except asyncio.CancelledError:
             # Only Listener.close cancels a request, behind its time for finishing; nobody waits for this task.
-            self._sink.refuse(self._cluster, Reason.STOPPED, announced or 0)
+            text = "the service was stopped before the delivery was finished"
+            self._report(scope, RefusalError(0, Reason.STOPPED, text, size=announced or 0))
         except Exception:
             logger.exception("cluster `%s`: a delivery failed", self._cluster)
-            self._sink.refuse(self._cluster, Reason.FAILED, announced or 0)
+            text = "a fault of this service: the log has its traceback"
+            self._report(scope, RefusalError(503, Reason.FAILED, text, size=announced or 0))
             await self._later(send, self._limits.retry_after)
         else:
             peer.accepted = True
             logger.debug("cluster `%s`: %d bytes delivered", self._cluster, size)
             await _answer(send, 200, "")
+
+    def _report(self, scope: Scope, refused: RefusalError) -> None:
+        self._refusals.report(scope, self._cluster, self._path, refused)
 
     async def _deliver(self, headers: Headers, announced: int | None, peer: Peer, receive: Receive) -> int:
         """The size of what was delivered. Raises RefusalError, Unavailable, and what the sink raises."""
@@ -227,13 +263,17 @@ class _Endpoint:
         if encoding not in ("identity", "gzip", "x-gzip"):
             text = "the only Content-Encoding that is understood is gzip"
             raise RefusalError(415, Reason.CONTENT_ENCODING, text, (("accept-encoding", "gzip"),))
-        intake = Intake(self._budget, self._limits)
+        if not self._requests.take(1):
+            later = (("retry-after", str(self._limits.retry_after)),)
+            raise RefusalError(503, Reason.OVERLOAD, NO_ROOM, later)
+        intake = Intake(self._room, self._limits)
         try:
             body = await intake.read(receive, announced, encoding != "identity")
             await self._sink.deliver(Delivery(body, self._cluster, time.time_ns()))
             return len(body)
         finally:
             intake.release()
+            self._requests.give_back(1)
 
     async def _later(self, send: Send, seconds: int) -> None:
         text = "this cannot be taken at the moment: send it again later"
