@@ -114,7 +114,12 @@ def test_busy_connections(tmp_path: Path) -> None:
     with running(tmp_path, *WEBHOOK, under=under(64)) as service, ExitStack() as stack:
         place = service.place("webhook")
         server = service.place("server")
-        flood(stack, place, head(length=100) + b"1", 200)
+        url = urlsplit(place)
+        for _ in range(24):
+            connection = stack.enter_context(socket.create_connection((url.hostname, url.port), TIMEOUT))
+            connection.sendall(head("/k8s-audit", 100, "expect: 100-continue"))
+            assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")  # from here on it is no longer idle
+        flood(stack, place, head(length=100) + b"1", 20)
         assert httpx.get(f"{server}/readyz").status_code == 200
         assert open_files(service) < 56
         alert = service.line()
