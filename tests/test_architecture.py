@@ -17,6 +17,7 @@ ORDER = (
     "version",
     "priority",
     "rfc3339",
+    "escaping",
     "event",
     "jsontext",
     "asked",

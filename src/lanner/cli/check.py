@@ -24,6 +24,7 @@ from lanner.diagnostics.render import falco_json, render_text
 from lanner.diagnostics.report import Report
 from lanner.diagnostics.source import Span
 from lanner.engine.loader import FileResult, load_rules
+from lanner.escaping import one_line, printable_json
 from lanner.rules.reader import KNOWN_KEYS
 
 
@@ -44,9 +45,8 @@ def command(files: tuple[Path, ...], config_path: Path | None, overrides: tuple[
     rules = [path for path in paths if path not in configurations]
     results = [*(check_configuration(path) for path in configurations), *load_rules(rules, config).files]
     if output_format == "json":
-        click.echo(
-            json.dumps(falco_json([(result.name, result.diagnostics) for result in results]), ensure_ascii=False)
-        )
+        found = falco_json([(result.name, result.diagnostics) for result in results])
+        click.echo(printable_json(json.dumps(found, ensure_ascii=False).encode(errors="replace")))
     else:
         report(results)
     return 0 if all(result.ok for result in results) else 1
@@ -118,4 +118,4 @@ def report(results: Sequence[FileResult]) -> None:
         errors = sum(diagnostic.is_error for diagnostic in result.diagnostics)
         warnings = len(result.diagnostics) - errors
         counts = ", ".join(plural(n, word) for n, word in ((errors, "error"), (warnings, "warning")) if n)
-        click.echo(f"{result.name}: {'ok' if result.ok else 'invalid'}{f', {counts}' if counts else ''}")
+        click.echo(f"{one_line(result.name)}: {'ok' if result.ok else 'invalid'}{f', {counts}' if counts else ''}")

@@ -9,6 +9,7 @@ import click
 from lanner.cli.loading import load, read_config
 from lanner.cli.options import config_options, rules_option
 from lanner.decode import decode
+from lanner.escaping import printable
 from lanner.event import MISSING, AuditEvent, MaybeText, ObjectRef, ResponseStatus, User
 
 _A_TIME = "2026-01-02T03:04:05.000000Z"  # any: it only has to be since 2000
@@ -65,7 +66,7 @@ def command(
         if path is None
         else _only_event(path)
     )
-    click.echo(loaded.ruleset.source_for(event), nl=False)
+    click.echo(printable(loaded.ruleset.source_for(event)), nl=False)
     return 0 if loaded.ok else 1
 
 

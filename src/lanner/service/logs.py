@@ -5,13 +5,16 @@ Everything that uses Python's logging (the sources, the web server, the store) c
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
-from typing import Any
+from io import StringIO
+from typing import Any, TextIO
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
+from lanner.escaping import one_line, printable, printable_json
 from lanner.priority import Priority
 
 Logger = structlog.stdlib.BoundLogger
@@ -35,13 +38,9 @@ def set_up(form: str, level: str, to_stderr: bool = True) -> None:
         _one_line,
     ]
     render: list[Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_to_json)]
         if form == "json"
-        else [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
-            )
-        ]
+        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=_traceback)]
     )
     handler: logging.Handler = logging.StreamHandler(sys.stderr) if to_stderr else logging.NullHandler()
     handler.setFormatter(
@@ -74,11 +73,26 @@ def logger(name: str) -> Logger:
 
 
 def _one_line(log: WrappedLogger, method: str, entry: EventDict) -> EventDict:
-    """Control characters in texts become escapes: what an event or a client says must not forge lines."""
-    return {key: _printable(value) if key != "exception" else value for key, value in entry.items()}
+    """Texts that others wrote are escaped: what an event or a client says must not forge lines."""
+    return {key: _escaped(value) if key != "exception" else value for key, value in entry.items()}
 
 
-def _printable(value: Any) -> Any:
-    if not isinstance(value, str) or value.isprintable():
-        return value
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value)
+def _escaped(value: Any) -> Any:
+    match value:
+        case str():
+            return one_line(value)
+        case list() | tuple():
+            return [_escaped(item) for item in value]
+        case _:
+            return value
+
+
+def _to_json(entry: object, **options: Any) -> str:
+    return printable_json(json.dumps(entry, **options).encode()).decode()
+
+
+def _traceback(out: TextIO, info: ExcInfo) -> None:
+    """A traceback on its own lines; what it quotes is escaped, too."""
+    text = StringIO()
+    structlog.dev.plain_traceback(text, info)
+    out.write(printable(text.getvalue()))
