@@ -10,6 +10,7 @@ hold the object that should be there. Of keys that an object has twice only the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -41,9 +42,10 @@ Steps: TypeAlias = "tuple[str, ...]"
 _encode = msgspec.json.Encoder().encode
 _BODIES = ("requestObject", "responseObject")
 _URI = "requestURI"
+_QUOTED_URI = _encode(_URI)
 _KEPT = frozenset(pointer.removeprefix("/") for pointer in NEVER_REDACTED)
 _OBJECT, _ARRAY, _STRING = b'{["'
-_ESCAPED_LETTERS = (b"\\u004", b"\\u005", b"\\u006", b"\\u007")
+_escaped_letter = re.compile(rb"\\u00[4-7]").search
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Redactor:
         instead: dict[str, bytes] = {}
         if uri is not MISSING:
             shown = without_secret_parameters(uri)
-            if shown is not uri or _is_there_twice(_URI, raw):
+            if shown is not uri or _is_there_twice(_QUOTED_URI, raw):
                 instead[_URI] = _encode(shown)
         if not pointers and not instead:
             return event
@@ -99,10 +101,9 @@ class Redactor:
         ref = event.object_ref
         if not ref.resource:  # it does not say what it is about, so everything is looked for
             return self._by_resource.values()
-        names = ["", ref.resource]
-        if ref.subresource is not MISSING:
-            names.append(f"{ref.resource}/{ref.subresource}")
-        return [self._by_resource[name] for name in names if name in self._by_resource]
+        find = self._by_resource.get
+        subresource = None if ref.subresource is MISSING else find(f"{ref.resource}/{ref.subresource}")
+        return [group for group in (find(""), find(ref.resource), subresource) if group is not None]
 
 
 def redact(raw: bytes, pointers: Iterable[Steps], instead: Mapping[str, bytes] | None = None) -> bytes:
@@ -254,14 +255,15 @@ def _is_least(text: JSONText, found: Mapping[str, JSONText]) -> bool:
     return least == memoryview(text).nbytes
 
 
-def _is_there_twice(key: str, raw: bytes) -> bool:
+def _is_there_twice(key: bytes, raw: bytes) -> bool:
     """Whether an event may have a key more than once; False is sure."""
-    return raw.count(b'%b"' % key.encode()) > 1 or _has_odd_keys(raw)
+    return raw.count(key) > 1 or _has_odd_keys(raw)
 
 
 def _has_odd_keys(raw: bytes) -> bool:
     """Whether a text has letters as escapes, which nobody writes: keys in it may not look as they read."""
-    return b"\\u00" in raw and any(letter in raw for letter in _ESCAPED_LETTERS)
+    first = raw.find(b"\\u00")  # most texts have none, or a few near their beginning, in the URI
+    return first >= 0 and _escaped_letter(raw, first) is not None
 
 
 def _steps(pointer: str) -> Steps:
