@@ -32,6 +32,8 @@ _unusual_in_json = re.compile(r"[^\x00-~]").sub
 
 def one_line(text: str) -> str:
     """The text with all these characters as escapes: it is one line, and cannot look like one of ours."""
+    if text.isascii() and text.isprintable():
+        return text
     return text if _is_plain(text) else _unusual(_escaped, text)
 
 

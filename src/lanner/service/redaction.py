@@ -76,6 +76,8 @@ class Redactor:
         for redaction in redactions:
             by_resource.setdefault(redaction.resource, []).extend(redaction.pointers)
         self._by_resource = {resource: _Pointers.of(pointers) for resource, pointers in by_resource.items()}
+        self._resources = frozenset(resource.partition("/")[0] for resource in by_resource)
+        self._general = [group for resource, group in self._by_resource.items() if not resource]
         self._keys = SecretKeys.of(steps for group in self._by_resource.values() for steps in group.all)
 
     def event(self, event: AuditEvent) -> AuditEvent:
@@ -101,6 +103,8 @@ class Redactor:
         ref = event.object_ref
         if not ref.resource:  # it does not say what it is about, so everything is looked for
             return self._by_resource.values()
+        if ref.resource not in self._resources:
+            return self._general
         find = self._by_resource.get
         subresource = None if ref.subresource is MISSING else find(f"{ref.resource}/{ref.subresource}")
         return [group for group in (find(""), find(ref.resource), subresource) if group is not None]
@@ -257,13 +261,12 @@ def _is_least(text: JSONText, found: Mapping[str, JSONText]) -> bool:
 
 def _is_there_twice(key: bytes, raw: bytes) -> bool:
     """Whether an event may have a key more than once; False is sure."""
-    return raw.count(key) > 1 or _has_odd_keys(raw)
+    return raw.find(key, raw.find(key) + 1) >= 0 or _has_odd_keys(raw)
 
 
 def _has_odd_keys(raw: bytes) -> bool:
     """Whether a text has letters as escapes, which nobody writes: keys in it may not look as they read."""
-    first = raw.find(b"\\u00")  # most texts have none, or a few near their beginning, in the URI
-    return first >= 0 and _escaped_letter(raw, first) is not None
+    return _escaped_letter(raw) is not None
 
 
 def _steps(pointer: str) -> Steps:
