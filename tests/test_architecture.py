@@ -19,6 +19,7 @@ ORDER = (
     "regular_file",
     "secrecy",
     "rfc3339",
+    "escaping",
     "event",
     "jsontext",
     "asked",

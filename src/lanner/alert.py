@@ -6,7 +6,6 @@ alphabetical order, as the JSON library of Falco puts them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -16,6 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from lanner.config import Config
 from lanner.decode import whole
+from lanner.escaping import one_line, printable_json
 from lanner.event import AuditEvent
 from lanner.fields.times import clock, iso_8601, rfc_3339
 from lanner.priority import Priority
@@ -24,8 +24,6 @@ FieldOutput: TypeAlias = "str | int | bool | list[str] | None"
 """A value in `output_fields`; None for a missing one."""
 
 _encode = msgspec.json.Encoder().encode
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
-_SHORT_ESCAPES = {"\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,10 +211,8 @@ class Alert:
         return to_json(self.document())
 
     def to_text(self) -> str:
-        """The output as one line: control characters become escapes, so that no value can forge lines or drive a
-        terminal."""
-        text = self.output
-        return text if text.isprintable() else _CONTROLS.sub(_escape, text)
+        """The output as one line, without anything that a terminal obeys or nobody sees: no value can forge lines."""
+        return one_line(self.output)
 
     def to_line(self) -> str:
         """JSON or text, as the configuration asks (`json_output`)."""
@@ -225,9 +221,4 @@ class Alert:
 
 def to_json(document: Document) -> bytes:
     """A document as one line of JSON in UTF-8, keys sorted, without a line end."""
-    return _encode(document)
-
-
-def _escape(match: re.Match[str]) -> str:
-    character = match[0]
-    return _SHORT_ESCAPES.get(character) or f"\\u{ord(character):04x}"
+    return printable_json(_encode(document))

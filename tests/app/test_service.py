@@ -122,6 +122,42 @@ def test_two_attacks_under_one_audit_id_are_two_alerts(tmp_path: Path, rules: Pa
     assert len(stored(tmp_path / "data")) == 2
 
 
+@pytest.mark.parametrize(
+    ("common", "first", "second"),
+    [
+        pytest.param(
+            {"apiVersion": "audit.k8s.io/v1beta1", "stageTimestamp": None, "requestReceivedTimestamp": None},
+            {"timestamp": "2017-10-01T10:00:00Z"},
+            {"timestamp": "2017-10-01T10:00:09Z"},
+            id="at other times of an old version",
+        ),
+        pytest.param({}, {"requestURI": "/a"}, {"requestURI": "/b"}, id="on other URIs"),
+        pytest.param({}, {"verb": "patch"}, {"verb": "update"}, id="with other verbs"),
+        pytest.param({}, {"user": {"username": "a"}}, {"user": {"username": "b"}}, id="by other users"),
+        pytest.param(
+            {},
+            {"impersonatedUser": {"username": "a"}},
+            {"impersonatedUser": {"username": "b"}},
+            id="as other users",
+        ),
+        pytest.param({}, {"requestObject": {"a": 1}}, {"requestObject": {"a": 2}}, id="with other bodies"),
+    ],
+)
+def test_requests_that_differ_are_two_alerts(
+    common: dict[str, object], first: dict[str, object], second: dict[str, object], tmp_path: Path, rules: Path
+) -> None:
+    """Under one audit id, in one second, told to the second: a client cannot make two attacks one. What is sent again
+    is still one."""
+    times = {"stageTimestamp": "2026-01-02T03:04:05Z", "requestReceivedTimestamp": "2026-01-02T03:04:05Z"}
+    texts = [json.dumps({**event(), **times, **common, **own}) for own in (first, second)]
+    with running(tmp_path / "data", "-r", str(rules), *WEBHOOK) as service:
+        url = service.place("webhook")
+        post(url, event_list(texts))
+        post(url, event_list(texts[::-1]))
+        service.stop()
+    assert len(stored(tmp_path / "data")) == 2
+
+
 def test_bad_neighbours_cost_nothing(tmp_path: Path, rules: Path) -> None:
     """Malformed, oversize and truncated events are counted and are alerts themselves; their neighbours count."""
     large = {**event(number=3), "padding": "x" * 5000}

@@ -15,6 +15,7 @@ import pytest
 import structlog
 
 from lanner.service import logs
+from lanner.service.log_output import LogOutput
 
 RULES = """\
 - macro: writes
@@ -45,12 +46,16 @@ Lanner = Callable[..., Result]
 def logging_as_before() -> Iterator[None]:
     """Takes back what a command does to the logging of its process, so that the tests that follow see the usual."""
     root = logging.getLogger()
+    stderr = sys.stderr
     handlers = list(root.handlers)
     levels = {logger: logger.level for logger in [root, *map(logging.getLogger, logs.QUIET)]}
     configured = structlog.get_config() if structlog.is_configured() else None
     try:
         yield
     finally:
+        if isinstance(sys.stderr, LogOutput):
+            sys.stderr.finish(logs.FINISH_SECONDS)
+        sys.stderr = stderr
         root.handlers[:] = handlers
         for logger, level in levels.items():
             logger.setLevel(level)

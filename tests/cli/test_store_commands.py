@@ -198,7 +198,7 @@ def test_one_alert_in_full_forges_no_lines(ask: Ask, folder: Path) -> None:
     lines = ask("alerts", hostile.id)
     assert [line for line in lines if line.lstrip().startswith("priority:")] == ["  priority:   Warning"]
     assert all(line.isprintable() for line in lines)
-    assert "  user:       eve\\n  priority:   Debug\\r\\x1b[2K\\u2028\\x85" in lines
+    assert "  user:       eve\\n  priority:   Debug\\r\\u001b[2K\\u2028\\u0085" in lines
 
 
 def test_one_alert_in_full(ask: Ask) -> None:
@@ -222,10 +222,10 @@ def test_malformed(ask: Ask) -> None:
     """The reason, and what it was, harmless for a terminal."""
     lines = ask("alerts", "--malformed")
     assert lines[0].endswith("webhook prod: item 2: not an event")
-    assert lines[1].strip() == "{\\x1b}"
+    assert lines[1].strip() == "{\\u001b}"
     assert json.loads(ask("alerts", "--malformed", "--json")[0])["raw"] == "{\x1b}"
     (row,) = csv.DictReader(ask("alerts", "--malformed", "--format", "csv"))
-    assert (row["cluster"], row["reason"], row["raw"]) == ("prod", "item 2: not an event", "{\\x1b}")
+    assert (row["cluster"], row["reason"], row["raw"]) == ("prod", "item 2: not an event", "{\\u001b}")
 
 
 def test_no_store_says_what_makes_one(lanner: Lanner, tmp_path: Path) -> None:

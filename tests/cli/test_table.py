@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lanner.cli.fields import text
-from lanner.cli.table import Listing, plural, printable, table, wrapped
+from lanner.cli.table import Listing, plural, table, wrapped
 from lanner.fields.k8s_catalog import k8s_audit_catalog
 
 
@@ -59,15 +59,6 @@ def test_a_listing_that_goes_on_keeps_its_columns() -> None:
     listing = Listing(("A", "B"), None, (), keep=1)
     assert listing.lines([("long", "x")], True) == ["A     B", "long  x"]
     assert listing.lines([("s", "y")], False) == ["s     y"]
-
-
-@pytest.mark.parametrize(
-    ("given", "wanted"),
-    [("plain é", "plain é"), ("a\nb", "a\nb"), ("\x1b[31mred", "\\x1b[31mred"), ("\u202e", "\\u202e")],
-)
-def test_nothing_that_a_terminal_obeys_gets_through(given: str, wanted: str) -> None:
-    """Control and direction characters are written as escapes; newlines stay."""
-    assert printable(given) == wanted
 
 
 @pytest.mark.parametrize(("count", "wanted"), [(0, "0 events"), (1, "1 event"), (1234, "1,234 events")])

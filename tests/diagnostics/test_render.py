@@ -104,7 +104,7 @@ def test_control_characters_never_reach_the_terminal() -> None:
     text = render_text([diagnostic])
     assert text.isascii()
     assert all(char.isprintable() or char == "\n" for char in text)
-    assert "\\x1b[31m\\u202emodify" in text
+    assert "\\u001b[31m\\u202emodify" in text
 
 
 def test_colors_change_nothing_but_colors() -> None:

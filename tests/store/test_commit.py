@@ -276,4 +276,4 @@ def test_ids_tell_all_parts_apart() -> None:
     }
     assert len(ids) == len(parts) * 2 - 1
     assert all(len(one) == ID_DIGITS for one in ids)
-    assert EventIdentity("c", "a", "s", "r", "t").alert_id("rule") == "bc3e1e3acf68cc78224bc174ea9f9281"
+    assert EventIdentity("c", "a", "s", "r", "t").alert_id("rule") == "7aed58a20d434573f0cefd11ef556462"

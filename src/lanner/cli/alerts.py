@@ -16,7 +16,8 @@ import click
 from lanner.cli.loading import read_config
 from lanner.cli.looking import Moment, local_time, store_of
 from lanner.cli.options import config_options, format_options
-from lanner.cli.table import Listing, one_line, plural, printable, terminal_width
+from lanner.cli.table import Listing, plural, terminal_width
+from lanner.escaping import one_line, printable, printable_json
 from lanner.priority import PRIORITY_WORDS, Priority
 from lanner.store.records import AlertFilter, StoredAlert, StoredMalformed
 from lanner.store.store import PAGE_ALERTS, PAGE_BYTES, Store
@@ -188,7 +189,7 @@ def _print(alerts: Sequence[StoredAlert], output_format: str, listing: Listing, 
     match output_format:
         case "json":
             for alert in alerts:
-                click.echo(alert.document.decode(errors="replace"))
+                click.echo(printable_json(alert.document))
         case "csv":
             rows = ([_cells(alert)[column] for column in CSV_COLUMNS] for alert in alerts)
             _print_csv(CSV_COLUMNS if heading else (), rows)
@@ -225,7 +226,7 @@ def _show(alert: StoredAlert, as_json: bool) -> None:
     """One alert in full."""
     event = alert.event or b""
     if as_json:
-        click.echo(b'{"alert":%b,"event":%b}' % (alert.document, event or b"null"))
+        click.echo(printable_json(b'{"alert":%b,"event":%b}' % (alert.document, event or b"null")))
         return
     cells = _cells(alert)
     click.secho(one_line(alert.rule), bold=True)
@@ -257,7 +258,8 @@ def _print_malformed(pieces: Sequence[StoredMalformed], output_format: str) -> N
     match output_format:
         case "json":
             for piece in reversed(pieces):
-                click.echo(json.dumps({**asdict(piece), "raw": piece.raw.decode(errors="replace")}))
+                document = json.dumps({**asdict(piece), "raw": piece.raw.decode(errors="replace")})
+                click.echo(printable_json(document.encode()))
         case "csv":
             rows = (
                 (local_time(piece.received_ns), piece.source, piece.cluster, piece.reason, _text(piece.raw))

@@ -18,6 +18,7 @@ from lanner.diagnostics.diagnostic import Diagnostic
 from lanner.diagnostics.render import falco_json, render_text
 from lanner.diagnostics.report import Report
 from lanner.engine.loader import FileResult, load_rules
+from lanner.escaping import one_line, printable_json
 from lanner.rules.reader import KNOWN_KEYS
 from lanner.yamltext import opening_key, read_source
 
@@ -47,9 +48,8 @@ def command(
         raise click.UsageError("name rules files as FILES, or leave FILES out to check what `-r` and `-c` say")
     results = _check_files(files, config_path, overrides) if files else _check_setup(rules, config_path, overrides)
     if output_format == "json":
-        click.echo(
-            json.dumps(falco_json([(result.name, result.diagnostics) for result in results]), ensure_ascii=False)
-        )
+        found = falco_json([(result.name, result.diagnostics) for result in results])
+        click.echo(printable_json(json.dumps(found, ensure_ascii=False).encode(errors="replace")))
     else:
         report(results)
     return 0 if all(result.ok for result in results) else 1
@@ -101,4 +101,4 @@ def report(results: Sequence[FileResult]) -> None:
         errors = sum(diagnostic.is_error for diagnostic in result.diagnostics)
         warnings = len(result.diagnostics) - errors
         counts = ", ".join(plural(n, word) for n, word in ((errors, "error"), (warnings, "warning")) if n)
-        click.echo(f"{result.name}: {'ok' if result.ok else 'invalid'}{f', {counts}' if counts else ''}")
+        click.echo(f"{one_line(result.name)}: {'ok' if result.ok else 'invalid'}{f', {counts}' if counts else ''}")

@@ -9,6 +9,7 @@ import click
 from lanner.cli.loading import load, read_config
 from lanner.cli.options import config_options, rules_option
 from lanner.decode import decode
+from lanner.escaping import printable
 from lanner.event import MISSING, AuditEvent, MaybeText, ObjectRef, ResponseStatus, User
 from lanner.regular_file import read_regular_file
 from lanner.sources.files import MAX_TEXT
@@ -67,7 +68,7 @@ def command(
         if path is None
         else _only_event(path)
     )
-    click.echo(loaded.ruleset.source_for(event), nl=False)
+    click.echo(printable(loaded.ruleset.source_for(event)), nl=False)
     return 0 if loaded.ok else 1
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import click
 
+from lanner.escaping import one_line, printable
 from lanner.version import __version__
 
 INTERRUPTED = 130
@@ -87,12 +88,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         result = group.main(arguments, prog_name="lanner", standalone_mode=False)
     except click.ClickException as error:
+        error.message = printable(error.message)  # type: ignore[misc]  # it may quote what others wrote
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except OSError as error:
-        place = f": {error.filename}" if error.filename else ""
+        place = f": {one_line(str(error.filename))}" if error.filename else ""
         click.echo(f"Error: {error.strerror or error}{place}", err=True)
         _flush_or_silence()
         return 1

@@ -14,9 +14,9 @@ import click
 
 from lanner.cli.loading import load, read_config
 from lanner.cli.options import config_options, rules_option
-from lanner.cli.table import printable
 from lanner.cli.tally import Tally
 from lanner.engine.engine import Engine
+from lanner.escaping import printable
 from lanner.replay.evaluation import Counts, depends_on_order, evaluate
 from lanner.replay.workers import BLOCK, WorkerError, Workers
 from lanner.sources.files import Input, InputError, expand

@@ -13,10 +13,11 @@ import click
 from lanner.cli.layout import layout
 from lanner.cli.loading import load, read_config
 from lanner.cli.options import config_options, format_options, rules_option
-from lanner.cli.table import printable, table, terminal_width
+from lanner.cli.table import table, terminal_width
 from lanner.condition.ast import Compare, Exists, Expr, FieldRef, operands, walk
 from lanner.condition.printer import print_condition, print_operand
 from lanner.engine.ruleset import CompiledRule
+from lanner.escaping import printable, printable_json
 
 
 @click.command(name="rules", epilog='Example: lanner rules -r my_rules.yaml "Create Privileged Pod"')
@@ -34,7 +35,8 @@ def command(
     result = load(rules, read_config(config_path, overrides))
     shown = [find(result.rules, name)] if name else list(result.rules)
     if output_format == "json":
-        click.echo(json.dumps({"rules": [as_json(rule) for rule in shown]}, indent=2, ensure_ascii=False))
+        document = json.dumps({"rules": [as_json(rule) for rule in shown]}, indent=2, ensure_ascii=False)
+        click.echo(printable_json(document.encode(errors="replace")))
     elif name:
         click.secho(printable(shown[0].name), bold=True)
         click.echo(printable("\n".join(described(shown[0]))))

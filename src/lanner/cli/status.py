@@ -19,9 +19,10 @@ import click
 from lanner.cli.loading import read_config
 from lanner.cli.looking import SECOND, ago, size, span
 from lanner.cli.options import config_options
-from lanner.cli.table import printable, terminal_width, wrapped
+from lanner.cli.table import terminal_width, wrapped
 from lanner.config import Config
 from lanner.config.access import Access
+from lanner.escaping import printable, printable_json
 from lanner.service.records import INTERNAL
 from lanner.sources.secret_files import SecretFileError, read_password, read_tokens
 from lanner.store.errors import StoreError
@@ -56,7 +57,8 @@ def command(watch: bool, as_json: bool, config_path: Path | None, overrides: tup
             except StoreError as error:
                 counters, failure = None, str(error)
             if as_json:
-                click.echo(json.dumps(document(config, running, counters, failure), indent=2))
+                text = json.dumps(document(config, running, counters, failure), indent=2)
+                click.echo(printable_json(text.encode()))
             else:
                 text = printable("\n".join(described(config, running, counters)))
                 if watch:

@@ -92,19 +92,6 @@ def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + CUT
 
 
-def printable(text: str) -> str:
-    """The text without anything a terminal would obey: control characters other than newline become their escapes."""
-    if text.isprintable():
-        return text
-    return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-def one_line(text: str) -> str:
-    """The text as `printable` gives it, newlines as escapes, too: what somebody else wrote must not look like a line of
-    ours."""
-    return printable(text).replace("\n", "\\n")
-
-
 def plural(count: int, noun: str) -> str:
     """`1 event`, `2,000 events`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from lanner.cli.table import plural, printable
+from lanner.cli.table import plural
+from lanner.escaping import printable
 from lanner.priority import Priority
 from lanner.replay.evaluation import PLACES, Counts
 

@@ -180,21 +180,40 @@ class ServiceConfig:
     problems: tuple[Diagnostic, ...] = field(default=(), compare=False, repr=False)
 
 
-_METADATA = "metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration"
-_SECRET = ("data/*", "stringData/*", _METADATA)
+LAST_APPLIED = (
+    "last-applied-configuration",  # kubectl.kubernetes.io/, and tools that do as kubectl does
+    "last-applied",  # banzaicloud.com/, and other operators
+    "kapp.k14s.io/original",
+    "kapp.k14s.io/original-diff",
+    "kapp.k14s.io/original-diff-full",
+    "objectset.rio.cattle.io/applied",
+)
+"""How the keys of annotations end in which tools keep the whole object that they have applied last."""
+
+_BODIES = ("requestObject", "responseObject")
+_OBJECTS = ("", "/items/*", "/rows/*/object", "/object")
+"""Where a body may hold an object: it is one, a list of them, a table, or what a watch tells of one."""
+
+_SECRET = (
+    "/data/*",
+    "/stringData/*",
+    *(f"/metadata/annotations/*{ending.replace('/', '~1')}" for ending in LAST_APPLIED),
+)
+_MESSAGES = ("/responseStatus/message", "/responseObject/message", "/responseObject/details/causes/*/message")
 DEFAULT_REDACTION = (
     Redaction(
         "secrets",
         (
-            *(f"/{body}/{place}" for body in ("requestObject", "responseObject") for place in _SECRET),
-            *(f"/responseObject/items/*/{place}" for place in _SECRET),
+            *(f"/{body}{where}{place}" for body in _BODIES for where in _OBJECTS for place in _SECRET),
             "/requestObject/*/value",
+            *_MESSAGES,
         ),
     ),
-    Redaction("serviceaccounts/token", ("/responseObject/status/token",)),
-    Redaction("tokenreviews", ("/requestObject/spec/token", "/responseObject/spec/token")),
+    Redaction("serviceaccounts/token", tuple(f"/{body}/status/token" for body in _BODIES)),
+    Redaction("tokenreviews", tuple(f"/{body}/spec/token" for body in _BODIES)),
 )
-"""The values (not the names) in secrets as objects, lists, JSON patches and in what kubectl keeps of them; tokens."""
+"""The values (not the names) in secrets as objects, lists, tables and JSON patches, in what tools keep of them, and in
+messages, which may quote what was sent; tokens. The cells of a table tell name, type, number of values and age."""
 
 
 def default_folder(environ: Mapping[str, str]) -> str:

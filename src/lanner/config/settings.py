@@ -255,7 +255,12 @@ _TABLE: tuple[Setting, ...] = (
     Setting("lanner.silence.clusters", Kind.TEXT_MAP, None, "the same for single clusters: `{prod-eu: 2m, lab: 0s}`"),
     Setting("lanner.silence.first_event", D, "5m", "time after which the log tells that no event has come at all"),
     Setting("lanner.redact[].resource", T, "", "what to redact of: `secrets`, `serviceaccounts/token`; empty for all"),
-    Setting("lanner.redact[].pointers", L, (), "JSON pointers into the event, `*` for any key or position"),
+    Setting(
+        "lanner.redact[].pointers",
+        L,
+        (),
+        "JSON pointers into the event; `*`: any key or position, `*x`: keys that end in `x`",
+    ),
     Setting("lanner.log_format", T, "auto", "form of the log; `auto` is `text`", ("auto", "text", "json")),
     *_access("lanner.server"),
     Setting(

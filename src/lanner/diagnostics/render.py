@@ -12,6 +12,7 @@ from typing import TypeAlias
 from lanner.diagnostics.codes import Severity
 from lanner.diagnostics.diagnostic import Context, Diagnostic
 from lanner.diagnostics.source import Location, Span
+from lanner.escaping import one_line
 
 FileResult: TypeAlias = tuple[str, Sequence[Diagnostic]]
 """The name of a file and what was found in it."""
@@ -76,13 +77,13 @@ def _block(diagnostic: Diagnostic, color: bool) -> str:
         return f"{code}{text}{_RESET}" if color else text
 
     head = paint(f"{diagnostic.severity.value}[{diagnostic.code.value}]", _COLORS[diagnostic.severity])
-    lines = [f"{head}{paint(': ' + _safe(diagnostic.message), _BOLD)}"]
+    lines = [f"{head}{paint(': ' + one_line(diagnostic.message), _BOLD)}"]
     margin = " "
     if diagnostic.span is not None:
         location = diagnostic.span.location
         number = str(location.line)
         margin = " " * len(number)
-        lines.append(f"{margin}{paint('-->', _GUTTER)} {_safe(location.file)}:{location.line}:{location.column}")
+        lines.append(f"{margin}{paint('-->', _GUTTER)} {one_line(location.file)}:{location.line}:{location.column}")
         if diagnostic.span.source.text:
             shown, carets = _excerpt(diagnostic.span, location)
             bar = paint("|", _GUTTER)
@@ -94,12 +95,12 @@ def _block(diagnostic: Diagnostic, color: bool) -> str:
     if place:
         lines.append(f"{margin} {equals} in {place}")
     if diagnostic.help:
-        lines.append(f"{margin} {equals} help: {_safe(diagnostic.help)}")
+        lines.append(f"{margin} {equals} help: {one_line(diagnostic.help)}")
     return "\n".join(lines) + "\n"
 
 
 def _context_text(context: Context) -> str:
-    return f'{context.kind} "{_safe(context.name)}"' if context.name else context.kind
+    return f'{context.kind} "{one_line(context.name)}"' if context.name else context.kind
 
 
 def _excerpt(span: Span, location: Location) -> tuple[str, str]:
@@ -140,22 +141,7 @@ def _cell(char: str) -> str:
     """How one character of a line is printed."""
     if char == "\t":
         return " " * TAB
-    return _safe(char)
-
-
-def _safe(text: str) -> str:
-    """The text with control and formatting characters spelt out."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() or unicodedata.category(char) in ("Mn", "Me", "Zs") else _spelt(char)
-        for char in text
-    )
-
-
-def _spelt(char: str) -> str:
-    code = ord(char)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return one_line(char)
 
 
 def _width(cell: str) -> int:

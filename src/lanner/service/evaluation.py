@@ -131,7 +131,7 @@ class Evaluator:
         if len(evaluation.malformed) == MAX_MALFORMED:
             evaluation.unkept += 1
             return
-        raw = self._redactor.piece(piece.raw)[:MAX_MALFORMED_BYTES]
+        raw = self._redactor.piece(piece.raw[:MAX_MALFORMED_BYTES])[:MAX_MALFORMED_BYTES]
         evaluation.malformed.append(MalformedRecord(piece.reason, raw))
 
     def _remarked(

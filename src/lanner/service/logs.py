@@ -7,13 +7,16 @@ reader of it can stop the service, `sys.stderr` is replaced by a `LogOutput`: wa
 from __future__ import annotations
 
 import atexit
+import json
 import logging
 import sys
-from typing import Any
+from io import StringIO
+from typing import Any, TextIO
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
+from lanner.escaping import one_line, printable, printable_json
 from lanner.priority import Priority
 from lanner.secrecy import masked_urls
 from lanner.service.log_output import LogOutput
@@ -46,13 +49,11 @@ def set_up(form: str, level: str, to_stderr: bool = True) -> LogOutput | None:
         _one_line,
     ]
     render: list[Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_to_json)]
         if form == "json"
         else [
             structlog.dev.ConsoleRenderer(
-                colors=sys.stderr is not None and sys.stderr.isatty(),
-                pad_event_to=0,
-                exception_formatter=structlog.dev.plain_traceback,
+                colors=sys.stderr is not None and sys.stderr.isatty(), pad_event_to=0, exception_formatter=_traceback
             )
         ]
     )
@@ -97,15 +98,27 @@ def _dropped(count: int) -> logging.LogRecord:
 
 
 def _one_line(log: WrappedLogger, method: str, entry: EventDict) -> EventDict:
-    """Control characters in texts become escapes: what an event or a client says must not forge lines. Whatever is
-    logged, a URL in it loses its user, password and query."""
-    return {key: _printable(value) if key != "exception" else value for key, value in entry.items()}
+    """Texts that others wrote are escaped: what an event or a client says must not forge lines. Whatever is logged, a
+    URL in it loses its user, password and query."""
+    return {key: _escaped(value) if key != "exception" else value for key, value in entry.items()}
 
 
-def _printable(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    value = masked_urls(value)
-    if value.isprintable():
-        return value
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value)
+def _escaped(value: Any) -> Any:
+    match value:
+        case str():
+            return one_line(masked_urls(value))
+        case list() | tuple():
+            return [_escaped(item) for item in value]
+        case _:
+            return value
+
+
+def _to_json(entry: object, **options: Any) -> str:
+    return printable_json(json.dumps(entry, **options).encode()).decode()
+
+
+def _traceback(out: TextIO, info: ExcInfo) -> None:
+    """A traceback on its own lines; what it quotes is escaped, too."""
+    text = StringIO()
+    structlog.dev.plain_traceback(text, info)
+    out.write(printable(text.getvalue()))

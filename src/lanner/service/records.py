@@ -11,10 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
+import msgspec
+
 from lanner.alert import Alert, AlertFormat, FieldOutput, to_json
 from lanner.engine.field_limit import FieldLimit
 from lanner.event import MISSING, AuditEvent, MaybeText, Path
 from lanner.fields.times import rfc_3339
+from lanner.jsontext.access import REFUSED, JSONError, compact
 from lanner.priority import Priority
 from lanner.service.kept_event import KeptEvent
 from lanner.service.redaction import Redactor
@@ -27,8 +30,10 @@ INTERNAL = "internal"
 RECORDED: frozenset[Path] = frozenset(
     (
         ("stage",),
+        ("request_uri",),
         ("verb",),
         ("user", "username"),
+        ("impersonated_user", "username"),
         ("object_ref", "namespace"),
         ("object_ref", "resource"),
         ("object_ref", "subresource"),
@@ -37,6 +42,12 @@ RECORDED: frozenset[Path] = frozenset(
     )
 )
 """Attributes of an event that records are made of."""
+
+MAX_NORMALIZED_BYTES = 1_048_576
+"""Larger events are known by their bytes where all that they say counts: decoded, they take ten times as much."""
+
+_decode = msgspec.json.Decoder().decode
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +90,7 @@ class Recorder:
         """
         redacted = self._redactor.event(event)
         kept = self._kept_event.text(redacted.raw)
-        identity = EventIdentity(
-            cluster,
-            event.audit_id or _digest(event.raw),
-            text(redacted.stage),
-            text(redacted.request_received_timestamp),
-            text(redacted.stage_timestamp),
-        )
+        identity = event_identity(event, cluster)
         event_id = identity.event_id()
         return [
             self._record(alert.on(redacted), redacted, identity.alert_id(alert.rule), event_id, kept, cluster, errors)
@@ -153,5 +158,53 @@ def text(value: MaybeText) -> str:
     return "" if value is MISSING else value
 
 
-def _digest(raw: bytes) -> str:
-    return blake2b(raw, digest_size=16).hexdigest()
+def event_identity(event: AuditEvent, cluster: str) -> EventIdentity:
+    """What tells an event from all others of its cluster, as it came: what is redacted of it may change.
+
+    Clients choose the audit id, so the times and the request count too. An API server writes times to the microsecond.
+    Where they are not as fine as that, as in old API versions, or where there is no audit id, all that the event says
+    counts: then two requests that differ in nothing but their bodies are two events. Otherwise the bodies do not count,
+    since what a server sends of one event to two places may have them or not.
+    """
+    stage_time = event.stage_timestamp
+    received = event.request_received_timestamp
+    fine = event.audit_id and (_is_fine(stage_time) or _is_fine(received))
+    return EventIdentity(
+        cluster,
+        _part(event.audit_id),
+        _part(event.stage),
+        _part(received),
+        _part(stage_time),
+        _part(event.timestamp) if stage_time is MISSING else None,
+        _part(event.request_uri),
+        _part(event.verb),
+        _part(event.user.username),
+        _part(event.impersonated_user.username),
+        None if fine else blake2b(_normal_form(event.raw), digest_size=16).hexdigest(),
+    )
+
+
+def _part(value: MaybeText) -> str | None:
+    return None if value is MISSING else value
+
+
+def _is_fine(time: MaybeText) -> bool:
+    """Whether a time is told to the microsecond: `2026-01-02T03:04:05.678901Z`. Zeros may have been put in."""
+    if time is MISSING:
+        return False
+    micros = time[23:26]
+    return time[19:20] == "." and micros != "000" and micros.isdigit() and len(micros) == 3
+
+
+def _normal_form(raw: bytes) -> bytes:
+    """JSON in the same bytes however it was written: order of keys, escapes, blanks. Of large or odd texts, and of
+    texts that are no JSON, less or nothing is changed."""
+    try:
+        if len(raw) <= MAX_NORMALIZED_BYTES:
+            return _encode_sorted(_decode(raw))
+    except REFUSED:
+        pass
+    try:
+        return compact(raw)
+    except JSONError:
+        return raw

@@ -5,16 +5,20 @@ Times are nanoseconds since 1970. The store keeps 64 bits: later times than the 
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import blake2b
 
+import msgspec
 from msgspec import Struct
 
 ID_DIGITS = 32
 """Hexadecimal digits of the id of an alert and of an event."""
+
+_encode = msgspec.json.Encoder().encode
 
 
 MAX_SHARES = 20
@@ -350,27 +354,29 @@ class RetentionResult:
 class EventIdentity:
     """What makes an event unique, and the ids that are derived from it.
 
-    For an event without audit id pass a digest of its bytes as `audit_id`.
+    Two events are one exactly if all their parts are equal, in this order. None, for a part that an event does not
+    have, is unlike any text. Parts may be of any length: the ids are digests, from which no part can be read.
     """
 
-    __slots__ = ("_lengths", "_parts")
+    __slots__ = ("_digest",)
 
-    def __init__(self, cluster: str, audit_id: str, stage: str, request_received: str, stage_timestamp: str) -> None:
-        parts = [_encoded(part) for part in (cluster, audit_id, stage, request_received, stage_timestamp)]
-        # Lengths go in too, so that no two lists of parts come to the same bytes.
-        self._lengths = b",".join([b"%d" % len(part) for part in parts])
-        self._parts = b"\n".join(parts)
+    def __init__(self, *parts: str | None) -> None:
+        # A JSON array says itself where each part ends, so no value can be moved from one part into the next.
+        self._digest = blake2b(_encoded_parts(parts), digest_size=ID_DIGITS // 2)
 
     def event_id(self) -> str:
         """The id that all alerts on the event share: 32 hexadecimal digits."""
-        return blake2b(b"%b\n%b" % (self._lengths, self._parts), digest_size=ID_DIGITS // 2).hexdigest()
+        return self._digest.hexdigest()
 
     def alert_id(self, rule: str) -> str:
         """The id of the alert of a rule on the event: 32 hexadecimal digits."""
-        name = _encoded(rule)
-        text = b"%b,%d\n%b\n%b" % (self._lengths, len(name), self._parts, name)
-        return blake2b(text, digest_size=ID_DIGITS // 2).hexdigest()
+        digest = self._digest.copy()
+        digest.update(b"\n" + rule.encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
 
 
-def _encoded(part: str) -> bytes:
-    return part.encode("utf-8", "surrogatepass")
+def _encoded_parts(parts: tuple[str | None, ...]) -> bytes:
+    try:
+        return _encode(parts)
+    except UnicodeEncodeError:  # a lone surrogate
+        return json.dumps(parts).encode()
