@@ -22,7 +22,7 @@ from lanner.diagnostics.render import render_text
 from lanner.diagnostics.source import SourceFile
 from lanner.engine.engine import Engine
 from lanner.escaping import one_line, printable, printable_json
-from lanner.service.logs import logger, set_up
+from lanner.service.logs import FINISH_SECONDS, logger, set_up
 from lanner.store.records import MalformedRecord
 from lanner.store.store import open_store
 from tests.cli.builders import event
@@ -220,22 +220,25 @@ def test_excerpts() -> None:
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_logs(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs(form: str, capfd: pytest.CaptureFixture[str]) -> None:
     """Messages, values, and what a traceback quotes."""
     text = "".join(UNSAFE.values())
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, stderr = root.handlers[:], root.level, sys.stderr
     try:
-        set_up(form, "debug")
+        output = set_up(form, "debug")
+        assert output is not None
         logger("test").warning(text, path=text, several=[text])
         try:
             raise ValueError(text)
         except ValueError:
             logger("test").exception("failed")
         logging.getLogger("library").warning("of a library: %s", text)
+        output.finish(FINISH_SECONDS)
     finally:
+        sys.stderr = stderr
         root.handlers[:] = handlers
         root.setLevel(level)
-    shown = capsys.readouterr().err
+    shown = capfd.readouterr().err
     assert shown.count("failed") == 1
     assert not set(shown) & set(UNSAFE.values())
