@@ -105,3 +105,13 @@ def test_the_targets_that_are_documented_exist() -> None:
     for page in PAGES:
         for target in re.findall(r"(?:`|^)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE):
             assert target in targets, f"{page.name}: make {target}"
+
+
+TESTS = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (DOCS / "security.md").read_text())
+
+
+@pytest.mark.parametrize(("file", "test"), TESTS)
+def test_the_tests_that_hold_a_promise_exist(file: str, test: str) -> None:
+    """Each row of the page about security names one."""
+    text = (ROOT / file).read_text()
+    assert f"def {test}(" in text
