@@ -36,11 +36,7 @@ def generate(message: Sequence[str | Reading], fields: Iterable[tuple[str, Readi
         "bounded_text": limit.text,
     }
     values: dict[Reading, str] = {}
-    lines = [
-        "def render(e):",
-        "    known = e.audit_id is not M",
-        "    seen = e.__dict__.setdefault('output_values', {})",
-    ]
+    lines: list[str] = []
 
     def constant(prefix: str, thing: object) -> str:
         name = f"{prefix}{len(namespace)}"
@@ -61,12 +57,15 @@ def generate(message: Sequence[str | Reading], fields: Iterable[tuple[str, Readi
             yield f"if {name}:"
             yield f'    if "\\0" in {name}: {name} = cut({name})'
             yield f"    if len({name}) > free: {name} = bounded_text({name})"
-        elif isinstance(reading, BoundField):
+        elif (
+            isinstance(reading, BoundField) and needs_audit_id
+        ):  # a field of the event alone, not of the engine's count
             key, get = constant("f", reading), constant("get", reading.getter)
-            yield f"{name} = seen.get({key}){' if known else M' * needs_audit_id}"
+            yield f"{name} = seen.get({key}) if known else M"
             yield f"if {name} is None: {name} = seen[{key}] = bounded({get}(e))"
         else:
-            yield f"{name} = bounded({constant('get', reading)}(e))"
+            get = constant("get", reading.getter if isinstance(reading, BoundField) else reading)
+            yield f"{name} = bounded({get}(e))"
 
     def piece(part: str | Reading) -> str:
         if isinstance(part, str):
@@ -80,8 +79,10 @@ def generate(message: Sequence[str | Reading], fields: Iterable[tuple[str, Readi
 
     pieces = ", ".join(piece(part) for part in message if part != "")
     members = ", ".join(member(name, reading) for name, reading in fields)
-    lines.append(f'    return "".join([{pieces}]), {{{members}}}')
-    return Source("\n".join([*lines, ""]), namespace)
+    head = ["def render(e):", "    known = e.audit_id is not M"]
+    if any("seen" in line for line in lines):
+        head.append("    seen = e.__dict__.setdefault('output_values', {})")
+    return Source("\n".join([*head, *lines, f'    return "".join([{pieces}]), {{{members}}}', ""]), namespace)
 
 
 def to_text(value: object) -> str:
