@@ -92,12 +92,18 @@ def test_alerts_hold_the_beginning_and_conditions_see_everything() -> None:
     assert fields["ka.user.groups"] == ["group", "group", "[cut: 9 items in all]"]
 
 
+COUNTED = """\
+- rule: Counted
+  desc: A rule
+  condition: evt.num > 0
+  output: "%evt.num %ka.user.groups"
+  priority: WARNING
+  source: k8s_audit
+"""
+
+
 def test_what_depends_on_the_engine_is_read_anew() -> None:
     """Values that are kept with an event are those that it alone decides."""
-    text = RULES.replace("ka.target.name endswith end and ka.req.pod.containers.image intersects (last)", "evt.num > 0")
-    text = (
-        text[: text.index("  output:")] + '  output: "%evt.num %ka.user.groups"\n' + text[text.index("  priority:") :]
-    )
-    engine = Engine(load_sources([SourceFile("rules.yaml", text)]).ruleset)
+    engine = Engine(load_sources([SourceFile("rules.yaml", COUNTED)]).ruleset)
     [decoded] = decode(json.dumps({**event(), "user": {"groups": ["a"]}}).encode()).events
     assert [engine.process(decoded)[0].message for _ in range(2)] == ["1 (a)", "2 (a)"]

@@ -57,9 +57,8 @@ def generate(message: Sequence[str | Reading], fields: Iterable[tuple[str, Readi
             yield f"if {name}:"
             yield f'    if "\\0" in {name}: {name} = cut({name})'
             yield f"    if len({name}) > free: {name} = bounded_text({name})"
-        elif (
-            isinstance(reading, BoundField) and needs_audit_id
-        ):  # a field of the event alone, not of the engine's count
+        elif isinstance(reading, BoundField) and needs_audit_id:
+            # Such a field says something of the event alone; others may count the events of the engine.
             key, get = constant("f", reading), constant("get", reading.getter)
             yield f"{name} = seen.get({key}) if known else M"
             yield f"if {name} is None: {name} = seen[{key}] = bounded({get}(e))"
