@@ -92,5 +92,6 @@ torture: $(STAMP)  ## run property and crash tests with many more random inputs,
 	LANNER_KILLS=200 $(BIN)/python -m pytest tests/store/test_crash.py
 	LANNER_KILLS=200 LANNER_FUZZED_BODIES=1000000 LANNER_SLOW_CONNECTIONS=300 LANNER_ATTACK_SECONDS=60 \
 		$(BIN)/python -m pytest -n auto tests/torture
+	LANNER_RETENTIONS=500 $(BIN)/python -m pytest tests/store/test_shares.py
 	LANNER_CONNECTIONS=400 $(BIN)/python -m pytest tests/app/test_descriptors.py
 	LANNER_KUBE_EVENTS=60000 LANNER_KUBE_KILLS=10 $(BIN)/python -m pytest tests/real
