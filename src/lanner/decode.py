@@ -74,6 +74,9 @@ them is half of that by default."""
 PART = 1_000
 """Events of a part of a body: an event takes up to 20 times its bytes."""
 
+PART_BYTES = 4 * 1024 * 1024
+"""Bytes of the events of a part, after which it ends: long texts stand in decoded events once more."""
+
 USUAL_PART = 50
 """Events of a part of a usual list: few enough for what is made of them to stay in the processor's cache."""
 
@@ -300,6 +303,7 @@ class _Reader:
     def __init__(self, body: bytes) -> None:
         self._body = body
         self._part = Decoded([], [])
+        self._part_bytes = 0
         self._kept = 0
         self._rest = 0  # where what is not read yet begins
         self._behind = ""  # the last good items before the body breaks
@@ -363,7 +367,7 @@ class _Reader:
                     self._add_malformed(piece, place, number, too_deep or _not_an_object(piece))
                 number += 1
                 self._rest = end
-                if len(self._part.events) >= PART:
+                if self._is_full:
                     yield self.take_part()
                 position = next_element(text, end)
             end = skip_blanks(text, end) + 1
@@ -430,7 +434,7 @@ class _Reader:
         """The items of an EventList that is the body, from number `first` on. The last part may be waiting still."""
         for number in range(first, len(items)):
             self._add_item(items[number], "", number)
-            if len(self._part.events) >= PART:
+            if self._is_full:
                 yield self.take_part()
 
     def _add_item(self, text: bytes | Raw, place: str, number: int | None) -> None:
@@ -461,6 +465,7 @@ class _Reader:
         if time is not MISSING and is_time(time):
             event.place = text
             self._part.events.append(event)
+            self._part_bytes += len(text)
             return
         reason = f"no `{name}`" if time is MISSING else f"a `{name}` that is not a time: `{time[:64]}`"
         self._add_malformed(bytes(text), place, number, f"the event has {reason}")
@@ -474,9 +479,14 @@ class _Reader:
         where = place if number is None else _place(place, number)
         self._part.malformed.append(Malformed(text, f"{where}{reason}"))
 
+    @property
+    def _is_full(self) -> bool:
+        return len(self._part.events) >= PART or self._part_bytes >= PART_BYTES
+
     def take_part(self) -> Decoded:
         """What was read and not handed out yet."""
         part, self._part = self._part, Decoded([], [])
+        self._part_bytes = 0
         return part
 
 

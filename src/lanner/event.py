@@ -69,6 +69,10 @@ class kept(Generic[T]):  # noqa: N801 - stands where functools.cached_property w
         return found
 
 
+MAX_KEPT_RAW_BYTES = 1024 * 1024
+"""The largest text of an event that is kept beside the body it stands in."""
+
+
 class Surroundings:
     """What an event carries besides its JSON; never decoded from it.
 
@@ -83,10 +87,16 @@ class Surroundings:
     """The JSON text of the event where it stands, maybe with blanks around it: a copy costs more than most rules. None
     for an event that was made by hand."""
 
-    @kept
+    @property
     def raw(self) -> bytes:
-        """The JSON text of the event, without blanks around it."""
-        return bytes(self.place).strip(b" \t\r\n")
+        """The JSON text of the event, without blanks around it. It is kept unless it is large: another copy of tens of
+        megabytes costs more than making it again."""
+        found: bytes | None = self.__dict__.get("raw_text")
+        if found is None:
+            found = bytes(self.place).strip(b" \t\r\n")
+            if len(found) < MAX_KEPT_RAW_BYTES:
+                self.__dict__["raw_text"] = found
+        return found
 
     @property
     def size(self) -> int:
