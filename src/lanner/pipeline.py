@@ -44,7 +44,7 @@ LARGE = 8 * 1024 * 1024
 """Bytes from which on a body takes too long, whatever is in it. The API server's are about 1 MB, at most a few."""
 
 
-LARGE_EVENT = 256 * 1024
+LARGE_EVENT = 512 * 1024
 """Bytes of an event from which on it may take too long."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from lanner import decode as decode_module
 from lanner.alert import AlertFormat
 from lanner.compiler.ir import TRUE
 from lanner.config import Config
@@ -24,8 +25,9 @@ from lanner.priority import Priority
 from lanner.service import evaluation
 from lanner.service.accounts import Account, Accounts
 from lanner.service.evaluation import MAX_MALFORMED, Evaluation, Evaluator
-from lanner.service.internal import InternalAlerts
+from lanner.service.internal import PARTLY_EVALUATED, InternalAlerts
 from lanner.service.kept_event import KeptEvent
+from lanner.service.moderation import LIMIT
 from lanner.service.records import Recorder
 from lanner.service.redaction import Redactor
 from lanner.service.silence import SECOND, HeardAgain, SilenceWatch
@@ -108,6 +110,19 @@ def test_internal_alerts_obey_the_minimum_priority() -> None:
     quiet, _ = evaluator(Priority.ERROR)
     found = evaluate(quiet, BODY, event_limit=10)
     assert (found.oversize, [alert.rule for alert in found.alerts]) == (1, ["First", "Second"])
+
+
+def test_an_event_that_is_read_in_part_is_always_an_alert(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the limit of sizes is, and however many there are: something may hide in what was not read."""
+    monkeypatch.setattr(decode_module, "UNCOUNTED_BYTES", 20_000)
+    monkeypatch.setattr(decode_module, "MAX_EVENT_ITEMS", 10_000)
+    what, _ = evaluator()
+    dense = json.dumps({**event(), "requestObject": {"list": [1] * 30_000}}).encode()
+    found = evaluate(what, dense, event_limit=1 << 30)
+    [alert] = [alert for alert in found.alerts if alert.source == "internal"]
+    assert (alert.rule, alert.priority) == (PARTLY_EVALUATED, Priority.CRITICAL)
+    assert f"{len(dense):,} bytes" in alert.output
+    assert PARTLY_EVALUATED not in LIMIT
 
 
 def test_the_same_event_has_the_same_alert_ids() -> None:

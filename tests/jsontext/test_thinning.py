@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lanner.jsontext.thinning import MAX_DEPTH, thinned
+from lanner.jsontext.thinning import MAX_READINGS, thinned
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -68,6 +68,17 @@ def test_items_are_bounded(max_items: int, depth: int, width: int) -> None:
 
 
 def test_what_lies_very_deep_is_emptied() -> None:
-    """Each level costs one more look at the text."""
-    text = b"[" * (MAX_DEPTH + 2) + b"1," * 100 + b"1" + b"]" * (MAX_DEPTH + 2)
-    assert thinned(text, 50) == b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1)
+    """Each level reads its text once more, so deep ones would cost a multiple of it."""
+    text = b"[" * 40 + b"1," * 100 + b"1" + b"]" * 40
+    assert b"1" not in thinned(text, 50)
+    dense = b'{"a":' * 40 + b"[" + b"1," * 100 + b"1]" + b"}" * 40
+    kept = thinned(dense, 50)
+    assert kept == b'{"a":' * kept.count(b"a") + b"{}" + b"}" * kept.count(b"a")
+    assert MAX_READINGS - 1 <= kept.count(b"a") < 40
+
+
+def test_containers_of_a_cron_job_are_read() -> None:
+    """Nothing that has containers has them deeper."""
+    keys = ("requestObject", "spec", "jobTemplate", "spec", "template", "spec", "containers")
+    text = b"{" + b"{".join(b'"%b":' % key.encode() for key in keys) + b"[" + b"{}," * 100 + b"{}]" + b"}" * len(keys)
+    assert thinned(text, 50).count(b"{}") > 10

@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from lanner.service.internal import PARTLY_EVALUATED
 from lanner.store.store import open_store
-from tests.app.running import JSON, event_list, running
+from tests.app.running import JSON, event_list, post, running
 from tests.torture.test_hostile import LONG, MEBIBYTE, peak
 from tests.torture.test_kills import options
 
@@ -104,6 +105,26 @@ def many(item: Any) -> list[Any]:
 def named(value: Any, size: int) -> dict[str, Any]:
     """As many members as fit."""
     return {f"k{number:07}": value for number in range(BODY // size)}
+
+
+def test_a_rule_at_the_end_of_the_largest_role_is_seen(tmp_path: Path) -> None:
+    """A cluster role of the 3 MiB that an API server accepts, in request and answer, is evaluated whole."""
+    small = {"apiGroups": [""], "resources": ["a"], "verbs": ["get"]}
+    rules = [small] * 55_000 + [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
+    role = {"kind": "ClusterRole", "metadata": {"name": "x"}, "rules": rules}
+    body = event_list([json.dumps(audited("create", "clusterroles", requestObject=role, responseObject=role))])
+    assert len(body) > 6_000_000
+    url = f"sqlite:///{tmp_path}/lanner.db"
+    with running(tmp_path, *options(url), "-o", "stdout_output.enabled=false") as service:
+        assert post(service.place("webhook"), body).status_code == 200
+        assert service.stop() == 0
+    store = open_store(url, writable=False)
+    try:
+        raised = {alert.rule for alert in store.alerts(after=0, limit=100)}
+    finally:
+        store.close()
+    assert "ClusterRole With Wildcard Created" in raised
+    assert PARTLY_EVALUATED not in raised
 
 
 HEAVY: dict[str, Callable[[], list[dict[str, Any]]]] = {

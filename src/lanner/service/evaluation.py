@@ -110,9 +110,10 @@ class Evaluator:
                 except Exception:
                     alerts = self._one_by_one(event, evaluation)
                 size = event.size
-                oversize = size > evaluation.event_limit or (size >= CLOCK_BYTES and event.full_size > 0)
+                oversize = size > evaluation.event_limit
+                partly = size >= CLOCK_BYTES and event.full_size > 0
                 truncated = event.annotations and event.annotations.get(TRUNCATED) == "true"
-                if alerts or oversize or truncated:
+                if alerts or oversize or truncated or partly:
                     own = self._remarked(event, oversize, bool(truncated), evaluation)
                     self._record(event, alerts, own, cluster, evaluation)
                 time = event.time
@@ -142,6 +143,8 @@ class Evaluator:
         if oversize:
             evaluation.oversize += 1
             own.append(self._internal.oversize(event, evaluation.event_limit))
+        if event.full_size:
+            own.append(self._internal.partly_evaluated(event))
         if truncated:
             evaluation.truncated += 1
             own.append(self._internal.truncated(event))

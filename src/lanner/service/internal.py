@@ -19,6 +19,7 @@ from lanner.sources.refusal import Consequence
 from lanner.store.records import RemovedBySize, RemovedShare
 
 OVERSIZE = "Lanner internal: oversize event"
+PARTLY_EVALUATED = "Lanner internal: event evaluated in part"
 TRUNCATED = "Lanner internal: truncated event"
 MALFORMED = "Lanner internal: malformed events"
 SILENT = "Lanner internal: cluster went silent"
@@ -39,6 +40,7 @@ MAX_NAME = 100
 
 PRIORITIES: Mapping[str, Priority] = {
     OVERSIZE: Priority.WARNING,
+    PARTLY_EVALUATED: Priority.CRITICAL,
     TRUNCATED: Priority.WARNING,
     MALFORMED: Priority.WARNING,
     SILENT: Priority.CRITICAL,
@@ -74,12 +76,18 @@ class InternalAlerts:
     def oversize(self, event: AuditEvent, limit: int) -> Alert | None:
         """An event larger than the limit, which rules see all the same: padding must not hide anything."""
         size = event.full_size or event.size
-        part = ", with so many items that only the first were evaluated" if event.full_size else ""
         return self._on_event(
-            OVERSIZE,
+            OVERSIZE, event, f"audit event of {size:,} bytes, over the limit of {limit:,}", {"lanner.size": size}
+        )
+
+    def partly_evaluated(self, event: AuditEvent) -> Alert | None:
+        """An event with so many items that only the first of each list were read: something may hide in the others."""
+        return self._on_event(
+            PARTLY_EVALUATED,
             event,
-            f"audit event of {size:,} bytes, over the limit of {limit:,}{part}",
-            {"lanner.size": size, "lanner.partly_evaluated": bool(part)},
+            f"audit event of {event.full_size:,} bytes was evaluated in part: it has more items than any request that"
+            " an API server accepts",
+            {"lanner.size": event.full_size},
         )
 
     def truncated(self, event: AuditEvent) -> Alert | None:
