@@ -119,6 +119,8 @@ class Evaluator:
                 time = event.time
                 if time > latest:
                     latest = time
+                if size >= CLOCK_BYTES:
+                    event.__dict__.clear()  # what was worked out for it takes many times its bytes, and is used no more
                 count += 1
                 if evaluation.weight >= MAX_WEIGHT or (
                     (size >= CLOCK_BYTES or count % CLOCK_EVENTS == 0) and perf_counter() >= turn_ends
