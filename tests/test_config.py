@@ -169,6 +169,7 @@ def test_every_setting_is_taken(tmp_path: Path, name: str) -> None:
         ("[1, 2]", Code.CONFIG_ERROR, 1, 1, "`key: value`"),
         ("just text", Code.CONFIG_ERROR, 1, 1, "`key: value`"),
         ("[a]: b", Code.CONFIG_ERROR, 1, 1, "`name: value`"),
+        ("---\npriority: info\n---\nlanner: {}\n", Code.CONFIG_ERROR, 4, 1, "leave out the line `---`"),
         ("a: [", Code.ERR_YAML_PARSE, 1, 5, ""),
         ("[" * 30_000, Code.ERR_YAML_PARSE, 1, 101, ""),
         ("rules_files: [nowhere.yaml]", Code.CONFIG_FILE_NOT_FOUND, 1, 15, "current directory"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from copy import deepcopy
 from functools import cache
@@ -223,6 +224,24 @@ def test_rights_changed_behind_another_form_of_answer(answer: Any) -> None:
     assert UNKNOWN_OUTCOME not in raised(
         request("patch", "clusterroles", code=200, body=copied, answer=rules_of_role(READ_ONLY))
     )
+
+
+@pytest.mark.parametrize(
+    ("body", "reported"),
+    [
+        ('{"spec":{"hostPath":{"p\\u0061th":"/etc"}}}', True),
+        ('{"spec":{"hostPath":{"path":"\\u002Fetc"}}}', True),
+        ('{"spec":{"hostPath":{"path":"\\/etc"}}}', True),
+        ('[{"op":"add","path":"/rules/0/resources/0","value":"pods\\u002fexec"}]', True),
+        ('{"data":{"page":"\\u003cb\\u003e \\u0026 \\"quoted\\" \\u0027 \\n\\t\\u2028"}}', False),
+        ('{"data":{"page":"plain"}}', False),
+    ],
+)
+def test_words_of_a_patch_behind_escapes(body: str, reported: bool) -> None:
+    """A patch is audited as it was sent; the escapes that encoders write for themselves are none of these."""
+    text = json.dumps(request("patch", "deployments", code=200, body="BODY")).replace('"BODY"', body)
+    rules = {alert.rule for alert in engine().process(text)}
+    assert (UNKNOWN_OUTCOME in rules) == reported
 
 
 GENERATED: list[tuple[str, str, dict[str, Any]]] = [

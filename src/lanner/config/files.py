@@ -70,6 +70,13 @@ def _read(path: Path, environ: Mapping[str, str], report: Report) -> Section:
     parsed = report.error_count == errors
     for start, end in url_stretches(text) if parsed else secret_stretches(text):
         source.hide(start, end)
+    for extra in found[1:]:
+        report.add(
+            Code.CONFIG_ERROR,
+            "the configuration has a second document, of which nothing would hold",
+            extra.span,
+            "leave out the line `---` between them, or include another file by `config_files`.",
+        )
     try:
         root = build(found[0], environ) if found else Section()
     except TreeError as error:
