@@ -96,7 +96,7 @@ def test_a_closed_descriptor_stops_nobody() -> None:
         output.write(LINE)
     output.finish(0.0)
     assert output.dropped >= 89
-    os.close(writing)
+    # `writing` stays open: the thread goes on trying, and another file of this process may get the number.
 
 
 CHILD = """
