@@ -18,7 +18,7 @@ import pytest
 from lanner.pipeline import Pipeline
 from lanner.service.accounts import Accounts
 from lanner.service.internal import LOST, NOT_TAKEN, OVERLOAD
-from lanner.service.refusals import MAX_BODIES, MAX_PEERS, OVERLOADED_NS, WINDOW_NS, RefusalWatch, Refused
+from lanner.service.refusals import MAX_BODIES, MAX_PEERS, MAX_SENDINGS, OVERLOADED_NS, WINDOW_NS, RefusalWatch, Refused
 from lanner.sources.base import Overloaded
 from lanner.sources.refusal import CONSEQUENCES, Consequence, Reason, Refusal
 from lanner.store.committer import QueueFull
@@ -81,6 +81,21 @@ def test_retries_of_what_is_lost_are_no_news(reason: Reason, consequence: Conseq
     add(watch, *(refusal(reason, peer=f"10.0.0.7:{port}") for port in range(5000, 5004)), now=NOW + 60 * SECOND)
     assert counts(watch.due(NOW + window)) == ([] if consequence is Consequence.LOST else [(reason, 4)])
     assert watch.due(NOW + 2 * window) == []
+
+
+@pytest.mark.parametrize("sendings", [1, 5])
+@pytest.mark.parametrize("seconds", [10, 60, 240])
+def test_a_loss_that_goes_on_stays_news(sendings: int, seconds: int) -> None:
+    """Bodies of one size from one sender, each of them lost: an alert for each window, or for as many as one body can
+    cause, whichever takes longer.
+    """
+    watch, window = RefusalWatch(), WINDOW_NS[Consequence.LOST] // SECOND
+    end, alerts = 4 * 3600, 0
+    for second in range(0, end, 10):
+        if second % seconds == 0:
+            add(watch, *[refusal(Reason.TOO_LARGE)] * sendings, now=NOW + second * SECOND)
+        alerts += len(watch.due(NOW + second * SECOND))
+    assert alerts >= end // (window + MAX_SENDINGS * seconds // sendings)
 
 
 OTHER_BODIES = {
