@@ -159,13 +159,24 @@ def test_nothing_is_left_at_the_end() -> None:
 def test_overload_lasts_a_minute() -> None:
     """From the last request that found no room."""
     watch = RefusalWatch()
-    add(watch, *[refusal(Reason.OVERLOAD)] * 3, refusal(Reason.CONNECTIONS, cluster=""), refusal(Reason.TOO_LARGE))
+    add(watch, *[refusal(Reason.OVERLOAD)] * 3, refusal(Reason.OVERLOAD, cluster=""), refusal(Reason.TOO_LARGE))
     assert watch.overloaded(NOW) == {("webhook", "prod"): 3, ("webhook", ""): 1}
     add(watch, refusal(Reason.OVERLOAD), now=NOW + OVERLOADED_NS - 1)
     assert watch.overloaded(NOW + OVERLOADED_NS) == {("webhook", "prod"): 4}
     add(watch, refusal(Reason.OVERLOAD), now=NOW + OVERLOADED_NS)
     assert watch.overloaded(NOW + OVERLOADED_NS) == {("webhook", "prod"): 1}
     assert watch.overloaded(NOW + 3 * OVERLOADED_NS) == {}
+
+
+def test_what_anybody_can_cause_is_no_overload() -> None:
+    """Connections that show no credentials fill a listener: one alert an hour, and no cluster counts as overloaded."""
+    watch = RefusalWatch()
+    add(watch, *[refusal(Reason.CONNECTIONS, cluster="")] * 1000)
+    (found,) = watch.due(NOW)
+    assert (found.consequence, found.count) == (Consequence.UNPROVEN, 1000)
+    assert watch.overloaded(NOW) == {}
+    add(watch, refusal(Reason.CONNECTIONS, cluster=""), now=NOW + 1)
+    assert watch.due(NOW + 3600 * SECOND - 1) == []
 
 
 CONFIG = """
