@@ -258,9 +258,25 @@ def test_a_listener_without_authentication(tmp_path: Path) -> None:
         assert answer.status_code == 200
         (warning,) = answer.json()["warnings"]
         assert "no authentication is configured" in warning
+        assert answer.json()["sources"][0]["place"] == url.replace("127.0.0.1", "0.0.0.0")
         service.logged(warning.replace("`k8saudit` ", ""), level="warning", source="k8saudit")
         assert service.stop() == 0
         assert any("warning[CONFIG_OPEN_LISTENER]" in str(entry["event"]) for entry in service.log)
+
+
+@pytest.mark.usefixtures("rules")
+def test_who_has_no_login_is_not_told_where_a_listener_is(tmp_path: Path) -> None:
+    """Neither the address nor the paths of those that ask for no authentication: that one does is all."""
+    webhook = "{port: %d, address: 0.0.0.0, paths: [{path: /open}, {path: /b, token: a}]}" % free_port()  # noqa: UP031
+    text = f"lanner: {{server: {{token: abc}}, webhooks: [{webhook}]}}\n"
+    with running(tmp_path / "data", *configured(tmp_path, text)) as service:
+        status = service.place("server")
+        answer = httpx.get(f"{status}/readyz", timeout=TIMEOUT)
+        (warning,) = answer.json()["warnings"]
+        assert "no authentication is configured" in warning
+        assert not [word for word in ("/open", "0.0.0.0", "http:") if word in answer.text]
+        answer = httpx.get(f"{status}/readyz", headers={"authorization": "Bearer abc"}, timeout=TIMEOUT)
+        assert "/open" in answer.json()["sources"][0]["place"]
 
 
 def test_standard_input(tmp_path: Path, rules: Path) -> None:
