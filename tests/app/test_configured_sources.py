@@ -18,7 +18,7 @@ import pytest
 
 from lanner.store.records import SourceCounters
 from lanner.store.store import open_store
-from tests.app.running import ENVIRONMENT, JSON, TIMEOUT, Running, post, running
+from tests.app.running import ENVIRONMENT, JSON, TIMEOUT, Running, free_port, post, running
 from tests.cli.builders import event
 from tests.sources.certificates import Authority, needs_openssl, trusting
 
@@ -45,12 +45,6 @@ def books(folder: Path) -> dict[tuple[str, str], SourceCounters]:
         return {(c.source, c.cluster): c for c in store.counters().sources}
     finally:
         store.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-        return port
 
 
 def configured(tmp_path: Path, text: str) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from lanner.sources.refusal import CONSEQUENCES, Consequence, Reason, Refusal
 from lanner.store.committer import QueueFull
 from lanner.store.records import Batch, StoredAlert
 from lanner.store.store import open_store
-from tests.app.running import TIMEOUT, post, running
+from tests.app.running import TIMEOUT, free_port, post, running
 from tests.sources.webhook_server import Answer, closed, head
 from tests.store.builders import NOW, SECOND
 
@@ -273,6 +273,27 @@ def test_what_is_refused_is_an_alert(
         assert len(internal(tmp_path)) == 1
     else:
         assert [json.loads(line)["output_fields"]["lanner.count"] for line in later] == [4]
+
+
+OWN_WEBHOOK = "lanner: {limits: {body: 1MiB, in_flight: 1MiB}, webhooks: [{port: %d}]}"
+PLUGIN = "plugins: [{name: k8saudit, open_params: 'http://127.0.0.1:%d/x', init_config: {webhookMaxBatchSize: 9999}}]"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "advice"),
+    [
+        ("webhook", OWN_WEBHOOK, "raise `lanner.limits.body`, and `lanner.limits.in_flight`"),
+        ("k8saudit", PLUGIN, "raise `webhookMaxBatchSize`"),
+    ],
+)
+def test_too_large_names_the_setting_that_says_so(tmp_path: Path, name: str, text: str, advice: str) -> None:
+    """Raising another one would change nothing, or would be an error."""
+    (tmp_path / "falco.yaml").write_text(text % free_port())
+    with running(tmp_path / "data", "-c", str(tmp_path / "falco.yaml")) as service:
+        answer = post(service.place(name), b"1" * LARGE)
+        assert answer.status_code == 413
+        assert advice in answer.text
+        assert answer.text.count("raise") == 1
 
 
 def test_overload_is_seen(tmp_path: Path) -> None:
