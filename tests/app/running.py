@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -154,6 +155,12 @@ def running(
 
 
 WEBHOOK = ("-o", "lanner.webhooks[].port=0")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+        return port
 
 
 def post(url: str, body: bytes | str, **headers: str) -> httpx.Response:

@@ -91,7 +91,7 @@ def open_files(service: Running) -> int:
 
 @pytest.mark.parametrize("sent", [b"", b"POST /k8s-audit HTTP/1.1\r\nhost:"], ids=["silent", "half headers"])
 def test_a_flood_of_connections(tmp_path: Path, sent: bytes) -> None:
-    """Under a limit of 64 bodies are still committed and probes answered, while both ports are flooded."""
+    """Under a low limit bodies are still committed and probes answered, while both ports are flooded."""
     (tmp_path / "audit.log").write_text("")
     files = ("-o", f"lanner.files[0].path={tmp_path}/audit.log")
     limit = 80

@@ -18,13 +18,13 @@ import pytest
 from lanner.pipeline import Pipeline
 from lanner.service.accounts import Accounts
 from lanner.service.internal import LOST, NOT_TAKEN, OVERLOAD
-from lanner.service.refusals import MAX_BODIES, MAX_PEERS, OVERLOADED_NS, WINDOW_NS, RefusalWatch, Refused
+from lanner.service.refusals import MAX_BODIES, MAX_PEERS, MAX_SENDINGS, OVERLOADED_NS, WINDOW_NS, RefusalWatch, Refused
 from lanner.sources.base import Overloaded
 from lanner.sources.refusal import CONSEQUENCES, Consequence, Reason, Refusal
 from lanner.store.committer import QueueFull
 from lanner.store.records import Batch, StoredAlert
 from lanner.store.store import open_store
-from tests.app.running import TIMEOUT, post, running
+from tests.app.running import TIMEOUT, free_port, post, running
 from tests.sources.webhook_server import Answer, closed, head
 from tests.store.builders import NOW, SECOND
 
@@ -81,6 +81,21 @@ def test_retries_of_what_is_lost_are_no_news(reason: Reason, consequence: Conseq
     add(watch, *(refusal(reason, peer=f"10.0.0.7:{port}") for port in range(5000, 5004)), now=NOW + 60 * SECOND)
     assert counts(watch.due(NOW + window)) == ([] if consequence is Consequence.LOST else [(reason, 4)])
     assert watch.due(NOW + 2 * window) == []
+
+
+@pytest.mark.parametrize("sendings", [1, 5])
+@pytest.mark.parametrize("seconds", [10, 60, 240])
+def test_a_loss_that_goes_on_stays_news(sendings: int, seconds: int) -> None:
+    """Bodies of one size from one sender, each of them lost: an alert for each window, or for as many as one body can
+    cause, whichever takes longer.
+    """
+    watch, window = RefusalWatch(), WINDOW_NS[Consequence.LOST] // SECOND
+    end, alerts = 4 * 3600, 0
+    for second in range(0, end, 10):
+        if second % seconds == 0:
+            add(watch, *[refusal(Reason.TOO_LARGE)] * sendings, now=NOW + second * SECOND)
+        alerts += len(watch.due(NOW + second * SECOND))
+    assert alerts >= end // (window + MAX_SENDINGS * seconds // sendings)
 
 
 OTHER_BODIES = {
@@ -144,13 +159,24 @@ def test_nothing_is_left_at_the_end() -> None:
 def test_overload_lasts_a_minute() -> None:
     """From the last request that found no room."""
     watch = RefusalWatch()
-    add(watch, *[refusal(Reason.OVERLOAD)] * 3, refusal(Reason.CONNECTIONS, cluster=""), refusal(Reason.TOO_LARGE))
+    add(watch, *[refusal(Reason.OVERLOAD)] * 3, refusal(Reason.OVERLOAD, cluster=""), refusal(Reason.TOO_LARGE))
     assert watch.overloaded(NOW) == {("webhook", "prod"): 3, ("webhook", ""): 1}
     add(watch, refusal(Reason.OVERLOAD), now=NOW + OVERLOADED_NS - 1)
     assert watch.overloaded(NOW + OVERLOADED_NS) == {("webhook", "prod"): 4}
     add(watch, refusal(Reason.OVERLOAD), now=NOW + OVERLOADED_NS)
     assert watch.overloaded(NOW + OVERLOADED_NS) == {("webhook", "prod"): 1}
     assert watch.overloaded(NOW + 3 * OVERLOADED_NS) == {}
+
+
+def test_what_anybody_can_cause_is_no_overload() -> None:
+    """Connections that show no credentials fill a listener: one alert an hour, and no cluster counts as overloaded."""
+    watch = RefusalWatch()
+    add(watch, *[refusal(Reason.CONNECTIONS, cluster="")] * 1000)
+    (found,) = watch.due(NOW)
+    assert (found.consequence, found.count) == (Consequence.UNPROVEN, 1000)
+    assert watch.overloaded(NOW) == {}
+    add(watch, refusal(Reason.CONNECTIONS, cluster=""), now=NOW + 1)
+    assert watch.due(NOW + 3600 * SECOND - 1) == []
 
 
 CONFIG = """
@@ -247,6 +273,27 @@ def test_what_is_refused_is_an_alert(
         assert len(internal(tmp_path)) == 1
     else:
         assert [json.loads(line)["output_fields"]["lanner.count"] for line in later] == [4]
+
+
+OWN_WEBHOOK = "lanner: {limits: {body: 1MiB, in_flight: 1MiB}, webhooks: [{port: %d}]}"
+PLUGIN = "plugins: [{name: k8saudit, open_params: 'http://127.0.0.1:%d/x', init_config: {webhookMaxBatchSize: 9999}}]"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "advice"),
+    [
+        ("webhook", OWN_WEBHOOK, "raise `lanner.limits.body`, and `lanner.limits.in_flight`"),
+        ("k8saudit", PLUGIN, "raise `webhookMaxBatchSize`"),
+    ],
+)
+def test_too_large_names_the_setting_that_says_so(tmp_path: Path, name: str, text: str, advice: str) -> None:
+    """Raising another one would change nothing, or would be an error."""
+    (tmp_path / "falco.yaml").write_text(text % free_port())
+    with running(tmp_path / "data", "-c", str(tmp_path / "falco.yaml")) as service:
+        answer = post(service.place(name), b"1" * LARGE)
+        assert answer.status_code == 413
+        assert advice in answer.text
+        assert answer.text.count("raise") == 1
 
 
 def test_overload_is_seen(tmp_path: Path) -> None:

@@ -124,6 +124,7 @@ def test_webhook_settings() -> None:
     settings = WebhookParams("", 1, "/x", Path("/tls.pem"), 7).settings("prod", WebhookLimits(body=3, in_flight=5))
     assert (settings.address, settings.port, settings.paths[0].cluster) == ("", 1, "prod")
     assert (settings.limits.body, settings.limits.in_flight) == (7, 7)
+    assert settings.limits.body_settings == "`webhookMaxBatchSize` in the `init_config` of the plugin"
     assert settings.tls is not None
     assert settings.tls.certificate == Path("/tls.pem")
     assert WebhookParams().settings().limits == WebhookLimits()

@@ -145,6 +145,22 @@ def test_a_file_that_is_being_written(door: Door) -> None:
     assert (door.status("sec"), door.status("second"), door.status("first")) == (401, 200, 401)
 
 
+@pytest.mark.parametrize("from_the_start", [False, True])
+@pytest.mark.parametrize("spoil", [_remove, _become(os.mkdir), _become(lambda file: file.write_bytes(b"\xff"))])
+def test_a_file_that_comes_back(door: Door, spoil: Callable[[Path], None], from_the_start: bool) -> None:
+    """It may be half-written, too, and there is no secret from before that would hold."""
+    if not from_the_start:
+        assert door.status("first") == 200
+    spoil(door.file)
+    assert door.status("first") == 401
+    if door.file.is_dir():
+        door.file.rmdir()
+    write(door.file, "s", age_seconds=-60)
+    assert door.status("s") == 401
+    write(door.file, "second", age_seconds=-61)
+    assert [door.status(secret) for secret in ("second", "second", "s")] == [401, 200, 401]
+
+
 def test_an_empty_moment_is_no_alert(door: Door) -> None:
     """A program that empties a file before it writes it is usual."""
     assert door.status("first") == 200

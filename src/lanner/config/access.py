@@ -21,6 +21,10 @@ _NOT_FILLED_IN = re.compile(r"\$\{[^}]*\}|\$\([^)]*\)|\$[A-Z_][A-Z0-9_]*|\{\{.*\
 configuration could log in with it."""
 
 
+_SWITCHES = frozenset(("true", "false", "yes", "no", "on", "off"))
+"""What nobody means as a secret, and anybody could guess."""
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """What a client must show; nothing without any. Tokens and password may stand in files, which may change.
@@ -76,16 +80,26 @@ def _check(access: Access, place: Place, report: Report) -> None:
         value: str = getattr(access, key)
         if _NOT_FILLED_IN.fullmatch(value.strip()):
             problem = "is a reference that nobody has filled in"
+        if value.strip().lower() in _SWITCHES:
+            problem = f"cannot be `{value.strip()}`: that turns nothing on or off"
         if problem:
             report.add(
                 Code.CONFIG_ERROR,
                 f"`{place.setting(key).name}` {problem}",
                 place.at(key),
-                "in a file write `${NAME}` for a variable of the environment; in `-o` the shell fills it in, within"
-                " double quotes."
-                if "filled" in problem
-                else "write it as it is sent in the Authorization header.",
+                _advice(problem),
             )
+
+
+def _advice(problem: str) -> str:
+    if "filled" in problem:
+        return (
+            "in a file write `${NAME}` for a variable of the environment; in `-o` the shell fills it in, within double"
+            " quotes."
+        )
+    if "turns" in problem:
+        return "leave the key out to ask for nothing."
+    return "write it as it is sent in the Authorization header."
 
 
 def _token_problem(token: str) -> str:

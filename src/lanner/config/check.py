@@ -27,6 +27,9 @@ _NEED_THEIR_VARIABLES = (f"{OWN}.", "webserver.listen_address", "plugins[].open_
 """Beginnings of settings that must not become something else because a variable is not set: all of our own, and where
 to listen, since an empty address means all addresses."""
 
+_ASKING = frozenset(name.rpartition(".")[2] for name, setting in SETTINGS.items() if setting.asks_for)
+_FIRST_WORD = re.compile(r"[^.\[]*")
+
 
 def check(root: Section, report: Report) -> dict[str, object]:
     """The values of all settings that are set and good, by name. Settings inside of lists are checked, not returned."""
@@ -91,16 +94,26 @@ def _section(path: str, node: Section, values: dict[str, object], report: Report
         if key not in known:
             near = _near(key, known)
             where = f" in `{path}`" if path else ""
-            code = Code.CONFIG_ERROR if own or near == OWN else Code.CONFIG_UNKNOWN_KEY
+            misplaced = not own and _is_ours(key, path)
+            code = Code.CONFIG_ERROR if own or misplaced or near == OWN else Code.CONFIG_UNKNOWN_KEY
             if code.severity is Severity.ERROR:
                 hide(entry.value)  # what is meant may be a secret
-            report.add(code, f"unknown key `{key}`{where}", entry.key, _advice(near, path, known))
+            advice = "it goes into the section `lanner:`." if misplaced else _advice(near, path, known)
+            report.add(code, f"unknown key `{key}`{where}", entry.key, advice)
             continue
         _value(f"{path}.{key}" if path else key, entry.value, values, report)
     for key, span in node.repeated:
         if own or (not path and key == OWN):
             where = f" in `{path}`" if path else ""
             report.add(Code.CONFIG_ERROR, f"`{key}` is there twice{where}", span, "put both together.")
+
+
+def _is_ours(key: str, path: str) -> bool:
+    """Whether an unknown key outside of our section can only mean a setting of ours: at the top one of its keys, also
+    as options write it (`lanner.webhooks`); anywhere what asks for authentication or https."""
+    word = _FIRST_WORD.match(key.strip().lower())
+    assert word is not None
+    return word[0] in _ASKING or (not path and (word[0].startswith(OWN) or word[0] in children(OWN)))
 
 
 def _near(key: str, known: list[str]) -> str:

@@ -204,7 +204,12 @@ _TABLE: tuple[Setting, ...] = (
     Setting("lanner.data_dir", T, "", "folder of the store; `/var/lib/lanner` for root, else `~/.local/share/lanner`"),
     Setting("lanner.store", T, "", "where alerts are kept: `sqlite:////path/lanner.db`, `postgresql://user@host/name`"),
     Setting("lanner.retention.age", D, "30d", "older alerts are removed; `0s` keeps them"),
-    Setting("lanner.retention.size", S, "10GiB", "the oldest alerts are removed beyond this size; `0` for no bound"),
+    Setting(
+        "lanner.retention.size",
+        S,
+        "10GiB",
+        "beyond this size those who take the most lose their oldest alerts; `0` for no bound",
+    ),
     Setting("lanner.webhooks[].name", T, "", "name of the source; `webhook` and a number without it"),
     Setting("lanner.webhooks[].address", T, "127.0.0.1", "address to listen on; `0.0.0.0` for all"),
     Setting("lanner.webhooks[].port", I, 9765, "port to listen on"),
@@ -240,7 +245,12 @@ _TABLE: tuple[Setting, ...] = (
         "lanner.limits.in_flight", S, "64MiB", "bytes of bodies in work, shared fairly; beyond it the answer is 503"
     ),
     Setting("lanner.limits.event", S, "256KiB", "a larger event is evaluated and is itself an alert"),
-    Setting("lanner.limits.kept_event", S, "1MiB", "a larger event is kept without its request and response bodies"),
+    Setting(
+        "lanner.limits.kept_event",
+        S,
+        "1MiB",
+        "a larger event is kept without bodies, and cut down to this size",
+    ),
     Setting(
         "lanner.limits.field", S, "16KiB", "a longer value is cut where it enters an alert; conditions see all of it"
     ),

@@ -59,7 +59,7 @@ _REFUSED: Mapping[Consequence, tuple[str, str]] = {
     Consequence.LOST: (LOST, "The events are lost: every retry gets the same answer"),
     Consequence.RETRIED: (NOT_TAKEN, "An API server sends again up to four times, then the events are lost"),
     Consequence.OVERLOAD: (OVERLOAD, "An API server sends again up to four times, then the events are lost"),
-    Consequence.UNPROVEN: (NOT_TAKEN, "Anyone can cause this; if it was an API server, the events are lost"),
+    Consequence.UNPROVEN: (NOT_TAKEN, "Anyone can cause this; if it was an API server, its events may be lost"),
 }
 """Rule and meaning of the alert for requests that were refused."""
 

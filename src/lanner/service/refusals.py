@@ -4,8 +4,9 @@ In: every refusal of every source. Out: `Refused`, from which an internal alert 
 and a reason, so there are finitely many of them, however many requests anybody sends: at most one alert of each kind in
 a window. Windows are longer for what anyone who reaches the port can cause.
 
-An API server sends a refused body again up to four times. Such retries are no further alert: of what is lost for good,
-requests of a sender and size that an alert was raised for already are counted only together with others.
+An API server sends a body at most MAX_SENDINGS times. Such retries are no further alert: of what is lost for good,
+requests of a sender and size that an alert was raised for already are counted only together with others, or once there
+are more of them than one body can cause.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ WINDOW_NS: Mapping[Consequence, int] = {
 
 OVERLOADED_NS = 60 * SECOND
 """How long a source and cluster count as overloaded after a request was refused for want of room."""
+
+MAX_SENDINGS = 5
+"""How often an API server sends one body: once, and four retries."""
 
 MAX_PEERS = 10
 MAX_BODIES = 1000
@@ -53,14 +57,15 @@ class _Kind:
 
     last: Refusal
     reported_ns: int | None = None
-    known: set[tuple[str, int]] = field(default_factory=set)
-    """Sender and size of what was reported in this window and the one before."""
+    known: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Sender and size of what came in the window before, and how many requests there were of each until its end."""
     count: int = 0
     since_ns: int = 0
     largest: int = 0
     peers: dict[str, None] = field(default_factory=dict)
     more_peers: bool = False
-    bodies: set[tuple[str, int]] = field(default_factory=set)
+    bodies: dict[tuple[str, int], int] = field(default_factory=dict)
+    """The same of this window; the requests of the windows before are counted in."""
     only_retries: bool = True
 
 
@@ -98,10 +103,11 @@ class RefusalWatch:
             else:
                 kind.more_peers = True
         body = host, refusal.size
-        if body not in kind.known:
+        sendings = kind.bodies.get(body, kind.known.get(body, 0)) + 1
+        if body not in kind.known or sendings > MAX_SENDINGS:
             kind.only_retries = False
-        if len(kind.bodies) < MAX_BODIES:
-            kind.bodies.add(body)
+        if body in kind.bodies or len(kind.bodies) < MAX_BODIES:
+            kind.bodies[body] = sendings
 
     def due(self, now_ns: int, everything: bool = False) -> list[Refused]:
         """What an alert is to be raised for now. `everything`: also what would wait for the end of its window."""

@@ -36,7 +36,7 @@ class Watched:
 
     `place` says where it listens or what it reads, as far as that is known. `event_limit`: the size from which its
     events count as oversize, None for that of all sources. `warning`: what should not stay as it is, with the source as
-    its subject; empty for nothing.
+    its subject; empty for nothing. Who has no login may see it, so it holds no part of `place`.
     """
 
     name: str

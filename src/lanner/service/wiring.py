@@ -165,9 +165,9 @@ class _Wirer:
         """Warns of a listener that other machines reach and that asks for nothing; the warning as the source's."""
         if not urls or is_loopback(address):
             return ""
-        warning = f"takes events from anybody who can reach {' '.join(urls)}: no authentication is configured"
-        self.report.add(Code.CONFIG_OPEN_LISTENER, f"this {warning}", span, help)
-        return warning
+        what, why = "takes events from anybody who can reach", "no authentication is configured"
+        self.report.add(Code.CONFIG_OPEN_LISTENER, f"this {what} {' '.join(urls)}: {why}", span, help)
+        return f"{what} it: {why}"
 
     def built_in(
         self, name: str, params: Params, cluster: str = "", event_limit: int | None = None, span: Span | None = None

@@ -41,7 +41,10 @@ class Delivery:
 
 
 class Unavailable(Exception):  # noqa: N818 - an answer, not a fault
-    """The sink cannot take a delivery now. Nothing of it was done: send it again after `retry_after` seconds."""
+    """The sink cannot take a delivery now: send it again after `retry_after` seconds.
+
+    Alerts of some of its events may be committed and sent already. They come once all the same.
+    """
 
     def __init__(self, reason: str, retry_after: int = 5) -> None:
         super().__init__(reason)

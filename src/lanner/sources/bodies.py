@@ -112,7 +112,7 @@ class Intake:
     def _too_large(self) -> str:
         return (
             f"the body is larger than {self._limits.body} bytes: lower --audit-webhook-batch-max-size of the API "
-            "server, or raise `lanner.limits.body`"
+            f"server, or raise {self._limits.body_settings}"
         )
 
     def _refused(

@@ -13,7 +13,7 @@ class Reason(StrEnum):
 
     BAD_REQUEST = "bad_request"  # not HTTP, or headers too large or too slow
     TLS = "tls"  # the handshake failed: no certificate, a wrong one, plain http
-    CONNECTIONS = "connections"  # too many connections
+    CONNECTIONS = "connections"  # too many connections, whoever holds them
     UNKNOWN_PATH = "unknown_path"
     METHOD = "method"
     UNAUTHORIZED = "unauthorized"
@@ -47,7 +47,7 @@ CONSEQUENCES: Mapping[Reason, Consequence | None] = MappingProxyType(
     {
         Reason.BAD_REQUEST: Consequence.UNPROVEN,
         Reason.TLS: Consequence.UNPROVEN,
-        Reason.CONNECTIONS: Consequence.OVERLOAD,
+        Reason.CONNECTIONS: Consequence.UNPROVEN,
         Reason.UNKNOWN_PATH: Consequence.UNPROVEN,
         Reason.METHOD: Consequence.UNPROVEN,
         Reason.UNAUTHORIZED: Consequence.UNPROVEN,

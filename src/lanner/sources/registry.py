@@ -71,6 +71,10 @@ class Factory(Protocol):
         """A new source. Raises ValueError with a text for the user if it cannot be made of these settings."""
 
 
+BODY_KEY = "webhookMaxBatchSize"
+"""The key of `init_config` that says what the largest body is."""
+
+
 @dataclass(frozen=True, slots=True)
 class WebhookParams:
     """Listen for the API server. `address` empty: on all; `certificate` None: plain http; `body`: largest body."""
@@ -85,9 +89,11 @@ class WebhookParams:
         """The settings of a webhook with nothing but this. `limits` holds where nothing was said here."""
         limits = limits or WebhookLimits()
         if self.body is not None:
-            limits = WebhookLimits(
-                **{name: getattr(limits, name) for name in WebhookLimits.__slots__}
-                | {"body": self.body, "in_flight": max(self.body, limits.in_flight)}
+            limits = replace(
+                limits,
+                body=self.body,
+                body_settings=f"`{BODY_KEY}` in the `init_config` of the plugin",
+                in_flight=max(self.body, limits.in_flight),
             )
         return WebhookSettings(
             self.address,
@@ -261,7 +267,7 @@ def _unusable(message: str, help: str = f"{_FORMS}.") -> SourceError:
 
 
 def _read_init_config(values: Mapping[str, object]) -> _InitConfig:
-    known = ("sslCertificate", "useAsync", "maxEventSize", "webhookMaxBatchSize", "readFrom")
+    known = ("sslCertificate", "useAsync", "maxEventSize", BODY_KEY, "readFrom")
     unknown: list[tuple[str, str]] = []
     for key in values:
         if key not in known:
@@ -278,7 +284,7 @@ def _read_init_config(values: Mapping[str, object]) -> _InitConfig:
     return _InitConfig(
         certificate,
         _size(values, "maxEventSize", 262_144),
-        _size(values, "webhookMaxBatchSize", 12_582_912),
+        _size(values, BODY_KEY, 12_582_912),
         read_from == "start",
         tuple(unknown),
     )

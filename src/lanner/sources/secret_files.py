@@ -4,8 +4,8 @@ In: a path. Out: the secrets that are good now. A file that is missing, unreadab
 from before are not good any more: whoever empties a file may mean to revoke what was in it.
 
 A file that is written in place may be seen half-written, and a part of a secret must not become one: what has changed
-counts once nothing has been written for SETTLE_SECONDS, and until then what was there before holds. A file that is
-gone counts at once.
+counts once nothing has been written for SETTLE_SECONDS, and until then what was there before holds: after a file that
+was missing or unreadable, that is no secret. A file that is gone counts at once, and so does what the first look finds.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ CHECK_INTERVAL_SECONDS = 1.0
 SETTLE_SECONDS = 0.5
 """How long a file has to be left alone before what is in it counts."""
 
+_NEVER = float("-inf")
 _NULL_WORDS = frozenset(("~", "null", "Null", "NULL"))
 
 
@@ -92,7 +93,7 @@ class SecretFile:
         self._secrets: tuple[str, ...] = ()
         self._stamp: Stamp | None = None
         self._changing: Stamp | None = None
-        self._looked = float("-inf")
+        self._looked = _NEVER
 
     def read(self) -> tuple[str, ...]:
         """Its secrets, read now. Raises SecretFileError."""
@@ -103,11 +104,11 @@ class SecretFile:
         """Its secrets, as of CHECK_INTERVAL_SECONDS ago at most."""
         now = time.monotonic()
         if now - self._looked >= CHECK_INTERVAL_SECONDS:
-            self._looked = now
-            self._look()
+            first, self._looked = self._looked == _NEVER, now
+            self._look(first)
         return self._secrets
 
-    def _look(self) -> None:
+    def _look(self, first: bool) -> None:
         try:
             stamp = file_stamp(self.path)
             if stamp is not None and stamp == self._stamp:
@@ -116,7 +117,7 @@ class SecretFile:
         except SecretFileError as error:
             self._set((), None, str(error))
             return
-        if self._stamp is not None and stamp != self._changing and not is_settled(stamp):
+        if not first and stamp != self._changing and not is_settled(stamp):
             self._changing = stamp
             return
         try:

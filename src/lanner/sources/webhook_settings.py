@@ -94,6 +94,8 @@ class WebhookLimits:
 
     body: int = 64 * MEBIBYTE
     """The largest body, unpacked. A larger one is answered 413."""
+    body_settings: str = "`lanner.limits.body`, and `lanner.limits.in_flight`, which must not be less"
+    """What to raise for a larger `body`: the settings that it comes from."""
     in_flight: int = 64 * MEBIBYTE
     """All bodies that are being received or delivered. Beyond it the answer is 503."""
     ratio: int = 200
@@ -120,7 +122,7 @@ class WebhookLimits:
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
-            if getattr(self, name) <= 0:
+            if name != "body_settings" and getattr(self, name) <= 0:
                 raise ValueError(f"the limit `{name}` has to be greater than 0")
         if self.in_flight < self.body:
             raise ValueError(

@@ -64,7 +64,8 @@ class MalformedRecord:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What came of one delivery: all of it is committed, or nothing.
+    """What came of one delivery, or of a part of a large one: all of the batch is committed, or nothing. Parts before
+    one that is not are committed; when the delivery comes again, their alerts are told by their ids and come once.
 
     `source` is the name of the source in the configuration. `size` is in bytes. `digest` identifies the body of a
     webhook: the same one again within the hour, for the same source and cluster, is a duplicate. `position` is (file,
