@@ -410,6 +410,7 @@ class Service:
 
     async def _stop_watching(self) -> None:
         """Runs before the sources stop; what they refuse from here on is counted at the very end."""
+        await _bounded(self._housekeeping.stop, self._settings.limits.stop, "removing old alerts")
         for name in self._regular():
             await self._end(name)
 
@@ -417,6 +418,8 @@ class Service:
         """What has nothing to start."""
 
     async def _flush(self) -> None:
+        if hasattr(self, "_housekeeping"):
+            self._housekeeping.finish()
         await asyncio.wait_for(self._look(last=True), self._settings.limits.stop)
 
     # what goes on while it runs
@@ -476,10 +479,7 @@ class Service:
 
     async def _retain(self) -> None:
         await self._late.opened()
-        try:
-            await asyncio.to_thread(self._housekeeping.clean)
-        except StoreError as error:
-            self._store_refused(str(error))
+        await asyncio.to_thread(self._housekeeping.clean)
 
     def _store_refused(self, reason: str) -> None:
         """Told once for each failure, until the store works again."""

@@ -16,7 +16,7 @@ The sums cost one look at all alerts, once in a cleaning; a commit pays nothing 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -94,14 +94,14 @@ class Plan:
         self._round_up = round_up
         self._after = 0
 
-    def next(self, connection: Connection, count: int, max_bytes: int) -> list[Chosen]:
+    def next(self, connection: Connection, count: int, max_bytes: int, stop: Callable[[], bool]) -> list[Chosen]:
         """The next alerts that go, in the order of their numbers: so many of so many bytes, or one.
 
-        None at last.
+        None at last. Fewer when `stop` says so: it may be a long way to the next that goes.
         """
         chosen: list[Chosen] = []
         size = 0
-        while self._quotas:
+        while self._quotas and not stop():
             rows = connection.execute(self._query()).all()
             for seq, cluster, rule, low, about, time_ns, taken in rows:
                 user = self._take(seq, key := Key(cluster, rule, bool(low)), about, taken)
