@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from threading import Thread
 
 import httpx
 import pytest
 from sqlalchemy import Connection, text
+from structlog.testing import capture_logs
 
 from lanner.alert import Alert, AlertFormat
+from lanner.app import MAX_OWED, Options, Service
 from lanner.config import Config
 from lanner.engine.field_limit import FieldLimit
+from lanner.engine.loader import load_rules
 from lanner.priority import Priority
 from lanner.service.housekeeping import Housekeeping
 from lanner.service.internal import PRIORITIES, REFUSED, REMOVED_BY_SIZE, UNTRUSTED_CLOCK, InternalAlerts
+from lanner.service.wiring import wire
 from lanner.store import retention
 from lanner.store.records import AlertFilter, RemovedBySize, RemovedShare
 from lanner.store.store import Store, open_store
@@ -41,7 +47,7 @@ class House:
     def start(self) -> Callable[[], None]:
         return self.keeper().clean
 
-    def keeper(self) -> Housekeeping:
+    def keeper(self, raised: Callable[[Alert | None], None] | None = None) -> Housekeeping:
         settings = replace(Config.default({}).service, retention_age=self.age, retention_size=self.size)
         internal = InternalAlerts(AlertFormat("host"), Priority.DEBUG, FieldLimit(16384))
 
@@ -49,7 +55,7 @@ class House:
             assert one is not None
             self.raised.append(one)
 
-        return Housekeeping(self.store, settings, internal, take, lambda: self.now_ns)
+        return Housekeeping(self.store, settings, internal, raised or take, lambda: self.now_ns)
 
     def receive(self, name: str, event_ns: int) -> None:
         """An event that happened then and arrives now."""
@@ -296,3 +302,50 @@ def test_names_in_it_are_bounded() -> None:
     assert made is not None
     assert len(made.message) < 1_000
     assert PRIORITIES[made.rule] <= Priority.WARNING
+
+
+def test_too_many_alerts_for_a_store() -> None:
+    """It is logged at the first that is dropped, and at the end how many were; none is owed twice."""
+    config = Config.default({})
+    loaded = load_rules([], config)
+
+    async def run() -> int:
+        service = Service(config, loaded, wire(config.service), Options(()))
+        await service._make_store()
+        await service._start_committer()
+        await service._make_pipeline()
+        for number in range(MAX_OWED + 3):
+            service._raise("", service._internal.refused(NOW + number, "full"))
+        await service._flush()
+        await service._close_pipeline()
+        await service._stop_committer()
+        await service._close_store()
+        return len(service._owed)
+
+    with capture_logs() as logged:
+        assert asyncio.run(run()) == MAX_OWED
+    dropped = [entry for entry in logged if "dropped" in entry["event"]]
+    assert [(entry.get("waiting"), entry.get("alerts")) for entry in dropped] == [(MAX_OWED, None), (None, 3)]
+
+
+def test_the_service_ends_with_what_is_held_back(house: House) -> None:
+    """It is owed before the last look, which commits it."""
+    config = Config.default({})
+    house.age, house.size = 0, 1
+
+    async def run() -> list[str]:
+        service = Service(config, load_rules([], config), wire(config.service), Options(()))
+        await service._make_store()
+        await service._start_committer()
+        await service._make_pipeline()
+        service._housekeeping = keeper = house.keeper(partial(service._raise, ""))
+        keeper.clean()
+        house.receive("more", house.now_ns)
+        keeper.clean()
+        await service._flush()
+        await service._close_pipeline()
+        await service._stop_committer()
+        await service._close_store()
+        return [record.rule for _, record in service._owed]
+
+    assert asyncio.run(run()) == [REMOVED_BY_SIZE] * 2
