@@ -124,6 +124,7 @@ class Service:
         self._failing_since = time.monotonic()
         self._fatal: StoreError | None = None
         self._owed: list[tuple[str, AlertRecord]] = []
+        self._unowed = 0  # dropped, since too many were owed
         self._heard_before = False
         self._first_event_told = False
         self._silence = SilenceWatch(self._settings.silence)
@@ -410,6 +411,7 @@ class Service:
 
     async def _stop_watching(self) -> None:
         """Runs before the sources stop; what they refuse from here on is counted at the very end."""
+        await _bounded(self._housekeeping.stop, self._settings.limits.stop, "removing old alerts")
         for name in self._regular():
             await self._end(name)
 
@@ -417,6 +419,10 @@ class Service:
         """What has nothing to start."""
 
     async def _flush(self) -> None:
+        if hasattr(self, "_housekeeping"):
+            self._housekeeping.finish()
+        if self._unowed:
+            log.error("internal alerts were dropped", alerts=self._unowed)
         await asyncio.wait_for(self._look(last=True), self._settings.limits.stop)
 
     # what goes on while it runs
@@ -476,10 +482,7 @@ class Service:
 
     async def _retain(self) -> None:
         await self._late.opened()
-        try:
-            await asyncio.to_thread(self._housekeeping.clean)
-        except StoreError as error:
-            self._store_refused(str(error))
+        await asyncio.to_thread(self._housekeeping.clean)
 
     def _store_refused(self, reason: str) -> None:
         """Told once for each failure, until the store works again."""
@@ -494,12 +497,17 @@ class Service:
         self._raise(cluster, self._internal.secret(time.time_ns(), source, cluster, problem), source)
 
     def _raise(self, cluster: str, alert: Alert | None, source: str = "") -> None:
-        """Have an internal alert committed as soon as the store takes it."""
-        if alert is not None and len(self._owed) < MAX_OWED:
-            alert.event.audit_id = f"{alert.rule} {source} {cluster} {alert.time}"
-            self._owed += [
-                (cluster, record) for record in self._recorder.records(alert.event, [alert], cluster, Counter())
-            ]
+        """Have an internal alert committed as soon as the store takes it. Of those that are too many, the first and the
+        number at the end are logged."""
+        if alert is None:
+            return
+        if len(self._owed) >= MAX_OWED:
+            if not self._unowed:
+                log.error("internal alerts are dropped: too many wait for the store", waiting=MAX_OWED)
+            self._unowed += 1
+            return
+        alert.event.audit_id = f"{alert.rule} {source} {cluster} {alert.time}"
+        self._owed += [(cluster, record) for record in self._recorder.records(alert.event, [alert], cluster, Counter())]
 
     def _hint(self, now_ns: int) -> None:
         """Say once that no event has come, and where to look. What stood in the store at the start has come."""

@@ -294,3 +294,14 @@ def test_stores_from_before(store: Store) -> None:
         result = store.retention(RetentionPolicy(max_bytes=SIZE * keep), NOW)
         assert consistent(store) == result.bytes <= SIZE * keep
     assert store.retention(RetentionPolicy(max_bytes=0), NOW).bytes == consistent(store) == 0
+
+
+def test_more_shares_than_a_statement_takes(store: Store) -> None:
+    """However many give something, it goes: SQLite takes an expression that is 1,000 deep."""
+    shares = 1_100
+    commit(store, [one(index, rule=f"Rule {index % shares}") for index in range(2 * shares)], 2_000)
+    limit = SIZE * shares * 3 // 2
+    result = store.retention(RetentionPolicy(max_bytes=limit), NOW)
+    assert limit - SIZE < consistent(store) == result.bytes <= limit
+    after = remaining(store)
+    assert (len(after), max(after.values())) == (shares, 2)

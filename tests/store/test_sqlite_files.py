@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -198,3 +200,63 @@ def test_what_sqlite_does_itself_is_no_fault(store: Store, path: Path, caplog: p
     for number in range(3):
         assert store.commit([body(None, alert(f"small-{number}"))]) == NEW
     assert not caplog.records
+
+
+MOVE = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchone())"
+
+
+def empty_log(path: Path) -> None:
+    """Another process has SQLite move the log into the file itself, and cut it."""
+    done = subprocess.run([sys.executable, "-c", MOVE, path], check=True, capture_output=True, text=True)
+    assert done.stdout == "(0, 0, 0)\n"
+    assert log(path).stat().st_size == 0
+
+
+@pytest.mark.parametrize("follows", ["a commit", "a look", "the end", "a failure"])
+def test_another_process_empties_the_log(
+    store: Store, path: Path, caplog: pytest.LogCaptureFixture, follows: str
+) -> None:
+    """Whoever makes a backup may do so, as often as he likes."""
+    names = [f"before-{number}" for number in range(30)]
+    store.commit([body(None, *map(alert, names))])
+    for number in range(2):
+        empty_log(path)
+        match follows:
+            case "a look":
+                assert store.healthy()
+            case "the end":
+                store.close()
+            case "a failure":
+                store._connected = None
+        names.append(f"after-{number}")
+        assert store.commit([body(None, alert(names[-1]))]) == NEW
+    assert not caplog.records
+    assert after_a_kill(path) == names  # to copy an index takes its locks away
+
+
+def test_another_process_empties_the_log_before_a_commit_begins(store: Store, path: Path) -> None:
+    """When the files were looked at already. The commit is acknowledged."""
+    store.commit([body(None, *(alert(f"before-{number}") for number in range(30)))])
+    prepare = store._database.prepare
+
+    def late() -> object:
+        done = prepare()
+        empty_log(path)
+        return done
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store._database, "prepare", late)
+        assert store.commit([body(None, alert("after"))]) == NEW
+    assert len(after_a_kill(path)) == 31
+
+
+def test_an_index_of_zeros_says_nothing(store: Store, path: Path) -> None:
+    """Nor does a log that is cut with it come to be whole."""
+    store.commit([body(None, alert("before"))])
+    os.truncate(log(path), 0)
+    size = index(path).stat().st_size
+    os.truncate(index(path), 0)
+    os.truncate(index(path), size)
+    with pytest.raises(StoreError, match="has lost commits that were acknowledged"):
+        store.commit([body(None, alert("refused"))])
+    assert store.commit([body(None, alert("after"))]) == NEW

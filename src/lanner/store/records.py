@@ -15,6 +15,8 @@ from hashlib import blake2b
 import msgspec
 from msgspec import Struct
 
+from lanner.store.errors import StoreError
+
 ID_DIGITS = 32
 """Hexadecimal digits of the id of an alert and of an event."""
 
@@ -342,14 +344,15 @@ def largest_shares(shares: Iterable[RemovedShare]) -> tuple[RemovedShare, ...]:
 
 @dataclass(frozen=True, slots=True)
 class RetentionResult:
-    """What retention did: alerts removed, how many of those some output had still to pass, the bytes that stay, and
-    what of it was removed by size.
+    """What retention did: alerts removed, how many of those some output had still to pass, the bytes that stay (as far
+    as it looked), what of it was removed by size, and what the store failed with, so that it did no more.
     """
 
     removed: int
     removed_unsent: int
     bytes: int
     by_size: RemovedBySize | None = None
+    failure: StoreError | None = None
 
 
 class EventIdentity:

@@ -16,11 +16,11 @@ The sums cost one look at all alerts, once in a cleaning; a commit pays nothing 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from lanner.store.schema import alerts
 
@@ -59,7 +59,7 @@ class Chosen(NamedTuple):
 
 @dataclass(slots=True)
 class _Quota:
-    """What a share still has to give: each of these users, and whoever is next."""
+    """What a share still has to give: each of these users, who leaves when nothing is left, and whoever is next."""
 
     users: dict[str, float] = field(default_factory=dict)
     anybody: float = 0.0
@@ -68,11 +68,11 @@ class _Quota:
         """The name under which an alert goes; None if it stays."""
         # What is left and too little for the next alert is closed, so that nobody looks for a smaller one to the end.
         least = 0.0 if round_up else size / 2
-        left = self.users.get(user, 0.0)
-        if left > 0:
-            self.users[user] = left - size if left > least else 0.0
-            if left > least:
-                return user
+        left = self.users.pop(user, 0.0)
+        if left > least:
+            if left > size:
+                self.users[user] = left - size
+            return user
         if self.anybody > 0:
             left, self.anybody = self.anybody, self.anybody - size if self.anybody > least else 0.0
             if left > least:
@@ -80,14 +80,9 @@ class _Quota:
         return None
 
     @property
-    def open_users(self) -> list[str]:
-        """Who has still to give."""
-        return [user for user, left in self.users.items() if left > 0]
-
-    @property
     def is_open(self) -> bool:
-        """Whether anybody has."""
-        return self.anybody > 0 or any(left > 0 for left in self.users.values())
+        """Whether anybody has still to give."""
+        return self.anybody > 0 or bool(self.users)
 
 
 class Plan:
@@ -99,40 +94,41 @@ class Plan:
         self._round_up = round_up
         self._after = 0
 
-    def next(self, connection: Connection, count: int, max_bytes: int) -> list[Chosen]:
+    def next(self, connection: Connection, count: int, max_bytes: int, stop: Callable[[], bool]) -> list[Chosen]:
         """The next alerts that go, in the order of their numbers: so many of so many bytes, or one.
 
-        None at last.
+        None at last. Fewer when `stop` says so: it may be a long way to the next that goes.
         """
         chosen: list[Chosen] = []
         size = 0
-        while self._quotas:
+        while self._quotas and not stop():
             rows = connection.execute(self._query()).all()
-            for row in rows:
-                key = Key(row.cluster, row.rule, bool(row.low))
-                quota = self._quotas.get(key)
-                user = None if quota is None else quota.take(row.user, row.bytes, self._round_up)
-                self._after = row.seq
+            for seq, cluster, rule, low, about, time_ns, taken in rows:
+                user = self._take(seq, key := Key(cluster, rule, bool(low)), about, taken)
                 if user is not None:
-                    chosen.append(Chosen(row.seq, row.bytes, key, user, row.time_ns))
-                    size += row.bytes
+                    chosen.append(Chosen(seq, taken, key, user, time_ns))
+                    size += taken
                     if len(chosen) == count or size >= max_bytes:
                         return chosen
             if len(rows) < SCANNED:
                 return chosen
-            self._quotas = {key: quota for key, quota in self._quotas.items() if quota.is_open}
         return chosen
 
+    def _take(self, seq: int, key: Key, user: str, size: int) -> str | None:
+        """The name under which an alert goes; None if it stays."""
+        self._after = seq
+        quota = self._quotas.get(key)
+        if quota is None:
+            return None
+        name = quota.take(user, size, self._round_up)
+        if not quota.is_open:
+            del self._quotas[key]
+        return name
+
     def _query(self) -> Select[Any]:
-        whose = [
-            _of(key) if quota.anybody > 0 else and_(_of(key), alerts.c.user.in_(quota.open_users))
-            for key, quota in self._quotas.items()
-        ]
-        query = select(
-            alerts.c.seq, alerts.c.cluster, alerts.c.rule, _is_low.label("low"), alerts.c.user, alerts.c.time_ns,
-            _bytes.label("bytes"),
-        )  # fmt: skip
-        query = query.where(or_(*whose), *_upto(self._limit), alerts.c.seq > self._after)
+        # Whose they are is decided here: a database takes so many parameters, and there may be more shares and users.
+        query = select(alerts.c.seq, alerts.c.cluster, alerts.c.rule, _is_low, alerts.c.user, alerts.c.time_ns, _bytes)
+        query = query.where(*_upto(self._limit), alerts.c.seq > self._after)
         return query.order_by(alerts.c.seq).limit(SCANNED)
 
 
@@ -162,11 +158,13 @@ def _largest_users(connection: Connection, keys: Sequence[Key], limit: int | Non
     whose = (alerts.c.cluster, alerts.c.rule, _is_low.label("low"))
     place = func.row_number().over(partition_by=whose, order_by=(total.desc(), alerts.c.user))
     grouped = select(*whose, alerts.c.user, total.label("bytes"), place.label("place"))
-    ranked = grouped.where(or_(*map(_of, keys)), *_upto(limit)).group_by(*whose, alerts.c.user).subquery()
+    ranked = grouped.where(*_upto(limit)).group_by(*whose, alerts.c.user).subquery()
     found: dict[Key, list[tuple[str, int]]] = {key: [] for key in keys}
     query = select(ranked).where(ranked.c.place <= MAX_USERS + 1).order_by(ranked.c.place)
     for row in connection.execute(query):
-        found[Key(row.cluster, row.rule, bool(row.low))].append((row.user, int(row.bytes)))
+        users = found.get(Key(row.cluster, row.rule, bool(row.low)))
+        if users is not None:
+            users.append((row.user, int(row.bytes)))
     return found
 
 
@@ -198,11 +196,6 @@ def level(sizes: Sequence[int], weights: Sequence[int], surplus: float) -> list[
         if following is None or height >= sizes[following] * weights[following]:
             break
     return [max(0.0, size - height / weight) for size, weight in zip(sizes, weights, strict=True)]
-
-
-def _of(key: Key) -> ColumnElement[bool]:
-    low = _is_low if key.low else not_(_is_low)
-    return and_(alerts.c.cluster == key.cluster, alerts.c.rule == key.rule, low)
 
 
 def _upto(limit: int | None) -> list[ColumnElement[bool]]:

@@ -64,9 +64,10 @@ class SQLite:
 
     def prepare(self) -> object:
         """See Database: the folder and the file, also where somebody removed them since."""
-        present = self.present()
-        if present is not None:
-            return present
+        found = Files.at(self._path)
+        if self._files is not None and self._fault(found) is None:
+            self._files = found if self._writable else self._files
+            return self._openings
         self.disconnect()
         if self._writable and Files.at(self._path).main is None:
             for folder in reversed([path for path in self._path.parents if not path.exists()]):
@@ -89,7 +90,7 @@ class SQLite:
     def confirm(self) -> None:
         """See Database: SQLite would go on writing into files that were removed."""
         found = Files.at(self._path)
-        fault = None if self._files is None else found.fault(self._files)
+        fault = self._fault(found)
         if fault is not None:
             raise StoreError(
                 f"{self.name} was removed or replaced while it was written ({fault}): do that while Lanner is stopped",
@@ -97,14 +98,24 @@ class SQLite:
             )
         self._files = found
 
+    def _fault(self, found: Files) -> str | None:
+        """What was done to the files that SQLite does not do, in words: another program may have it cut the log."""
+        if self._files is None:
+            return None
+        fault = found.fault(self._files)
+        if fault is None or not found.log_is_cut(self._files) or not sqlite_files.has_all(found):
+            return fault
+        return found.fault(self._files._replace(wal_size=0))
+
     def disconnect(self) -> None:
         """See Database."""
-        files, self._files = self._files, None
-        if files is None or not self._writable:
+        if self._files is None or not self._writable:
+            self._files = None
             self._close()
             return
         found = Files.at(self._path)
-        fault = found.fault(files)
+        fault = self._fault(found)
+        files, self._files = self._files, None
         if fault is None:
             self._close()
             return

@@ -20,9 +20,11 @@ LOG_LIMIT = 64 * 1024 * 1024
 
 _FRAME_HEADER = 24
 _LOG_HEADER = 32
-_WRITTEN = 16
+_MADE = 12
+_HEADER = struct.Struct("=BxHI")
 _MOVED = 96
-"""Where the index has how many frames were written and are in the main file: https://sqlite.org/walformat.html"""
+"""Where the index has whether it is made, the size of a page, and how many frames were written; then how many are in
+the main file: https://sqlite.org/walformat.html"""
 
 _RETRY_SECONDS = 0.05
 
@@ -73,6 +75,14 @@ class Rest(NamedTuple):
     whole: bool
 
 
+class _Progress(NamedTuple):
+    """Of the frames of a log: so many were written, so many of them are in the main file."""
+
+    page_size: int
+    written: int
+    moved: int
+
+
 def log_of(path: Path) -> Path:
     """The log of a store."""
     return path.with_name(f"{path.name}-wal")
@@ -115,13 +125,27 @@ def save_log(path: Path, files: Files, connection: sqlite3.Connection, seconds: 
 def rest_of_log(found: Files, connection: sqlite3.Connection) -> Rest:
     """What is to be made of a log that was cut. What is older than the main file must not be applied to it again."""
     (page_size,) = connection.execute("PRAGMA page_size").fetchone()
-    left = max(0, found.wal_size - _LOG_HEADER) // (page_size + _FRAME_HEADER)
-    moved, written = _progress(found.shm)
-    return Rest(needed=left > moved, whole=moved == written > 0)
+    left = _frames(found.wal_size, page_size)
+    progress = _progress(found.shm)
+    if progress is None:
+        return Rest(needed=left > 0, whole=False)
+    return Rest(needed=left > progress.moved, whole=progress.moved == progress.written or left >= progress.written)
 
 
-def _progress(index: Identity) -> tuple[int, int]:
-    """How many frames of the log are in the main file, and how many were written, as the index has it; else 0.
+def has_all(found: Files) -> bool:
+    """Whether a log that became shorter has all that was written into it since SQLite began it anew: another program
+    had all of it moved into the main file, and cut (`PRAGMA wal_checkpoint(TRUNCATE)`)."""
+    progress = _progress(found.shm)
+    return progress is not None and _frames(found.wal_size, progress.page_size) >= progress.written
+
+
+def _frames(log_size: int, page_size: int) -> int:
+    """How many whole ones a log has."""
+    return max(0, log_size - _LOG_HEADER) // (page_size + _FRAME_HEADER)
+
+
+def _progress(index: Identity) -> _Progress | None:
+    """What the index says; None where it cannot be read, or was not made.
 
     It is read by the descriptor that SQLite has open: to open and close another one would give up its locks.
     """
@@ -130,9 +154,11 @@ def _progress(index: Identity) -> tuple[int, int]:
             with suppress(OSError):
                 found = os.fstat(descriptor)
                 if (found.st_dev, found.st_ino) == index:
-                    moved, written = (struct.unpack("=I", os.pread(descriptor, 4, at))[0] for at in (_MOVED, _WRITTEN))
-                    return moved, written
-    return 0, 0
+                    made, page_size, written = _HEADER.unpack(os.pread(descriptor, _HEADER.size, _MADE))
+                    (moved,) = struct.unpack("=I", os.pread(descriptor, 4, _MOVED))
+                    # Its 16 bits cannot hold the largest size.
+                    return _Progress(65_536 if page_size == 1 else page_size, written, moved) if made else None
+    return None
 
 
 def _look(path: Path) -> tuple[Identity, int]:

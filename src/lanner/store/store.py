@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, text
@@ -70,7 +70,7 @@ def make_store(url: str, *, writable: bool = True, limits: Limits | None = None)
 
 
 class Store:
-    """An open store. Every method raises StoreError if the store cannot do it now."""
+    """An open store. Every method raises StoreError if the store cannot do it now, but for `retention`."""
 
     def __init__(self, database: Database, writable: bool, limits: Limits) -> None:
         self._database = database
@@ -223,12 +223,14 @@ class Store:
             retention.set_clock(connection, trusted_ns)
         return trusted_ns
 
-    def retention(self, policy: RetentionPolicy, now_ns: int | None = None) -> RetentionResult:
-        """Remove what the policy says, in short transactions; a failure keeps what was removed until then.
+    def retention(
+        self, policy: RetentionPolicy, now_ns: int | None = None, stop: Callable[[], bool] = lambda: False
+    ) -> RetentionResult:
+        """Remove what the policy says, in short transactions, until `stop` says that there shall be no more.
 
-        Raises StoreError, which tells nothing of what was removed before.
+        Raises no StoreError: a failure stands in the result, beside what was removed before it.
         """
-        cleaning = Cleaning(self._reading_long, self._removing)
+        cleaning = Cleaning(self._reading_long, self._writing, self._shrink, stop)
         return cleaning.run(policy, time.time_ns() if now_ns is None else now_ns)
 
     def healthy(self) -> bool:
@@ -300,11 +302,8 @@ class Store:
         with self._reading() as connection, self._database.searching(connection):
             yield connection
 
-    @contextmanager
-    def _removing(self) -> Iterator[Connection]:
-        """A transaction that removes; what it frees is given back."""
-        with self._writing() as connection:
-            yield connection
+    def _shrink(self) -> None:
+        """Give back what was freed."""
         with self._lock, self._explained():
             self._database.shrink()
 
