@@ -23,6 +23,10 @@ MAX_READINGS = 7
 """How often the whole text may be read. Each level reads its part of the text again; what is too dense and lies deeper
 than the containers of a cron job is emptied."""
 
+MAX_MEMBERS = 125_000
+"""Members that are read of one object; each takes some 300 bytes while it is thinned. A config map of the 1 MiB that
+API servers accept has about as many."""
+
 _EMPTY = {b"[": b"[]", b"{": b"{}"}
 
 
@@ -74,10 +78,11 @@ class _Thinning:
         return b"[%b]" % b",".join(kept)
 
     def _object(self, start: int, max_items: int, depth: int) -> bytes:
-        """The first members, for which half of the items is taken. Each gets an equal share of the rest; what small
-        ones leave of theirs goes to large ones."""
+        """The first members, for which half of the items is taken at most. Each gets an equal share of the rest; what
+        small ones leave of theirs goes to large ones."""
         members: dict[str, _Member] = {}  # of equal keys the last
-        for key, begin, end in islice(scan_members(self._text, start), max(1, max_items // 2)):
+        count = min(MAX_MEMBERS, max(1, max_items // 2))
+        for key, begin, end in islice(scan_members(self._text, start), count):
             members[string_text(key)] = _Member(key, begin, end)
         kept: dict[str, bytes] = {}
         left = max_items - len(members)
