@@ -75,6 +75,8 @@ def reason(error: OSError) -> str:
 
 def _opened(name: str) -> tuple[int, bool]:
     """(a descriptor, whether it is a pipe that was handed to this process)."""
+    if "\0" in name:
+        raise OSError(errno.EINVAL, "its name holds a NUL character", name)
     own = _OWN_DESCRIPTOR.fullmatch(name)
     if own is not None:
         number = int(own[1] or 0)

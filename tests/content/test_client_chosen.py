@@ -244,6 +244,23 @@ def test_words_of_a_patch_behind_escapes(body: str, reported: bool) -> None:
     assert (UNKNOWN_OUTCOME in rules) == reported
 
 
+@pytest.mark.parametrize(
+    ("spec", "sensitive"),
+    [
+        ({"local": {"fsType": "}", "path": "/etc"}}, True),
+        ({"local": {"fsType": '"}', "path": "/etc"}}, True),
+        ({"hostPath": {"unknown": {}, "path": "/etc"}}, True),
+        ({"hostPath": {"path": "/etc", "type": "}"}}, True),
+        ({"hostPath": {"path": "/data", "type": "}"}, "other": {"path": "/etc"}}, False),
+        ({"local": {"fsType": "{", "path": "/mnt/disks"}}, False),
+    ],
+)
+def test_braces_before_a_path(spec: dict[str, Any], sensitive: bool) -> None:
+    """Texts and fields that the API server drops do not end the place where a path is looked for."""
+    event = request("patch", "persistentvolumes", code=201, body={"spec": spec})
+    assert ("Create Sensitive Mount Pod" in raised(event)) == sensitive
+
+
 GENERATED: list[tuple[str, str, dict[str, Any]]] = [
     ("Create Disallowed Namespace", "namespaces", {"generateName": "default"}),
     ("System ClusterRole Modified/Deleted", "clusterroles", {"generateName": "system:kube-"}),
