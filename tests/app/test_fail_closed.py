@@ -13,6 +13,7 @@ from lanner.config import Config
 from lanner.diagnostics.codes import Code
 from lanner.diagnostics.diagnostic import Diagnostic
 from lanner.diagnostics.render import falco_json, render_text
+from lanner.regular_file import problem_of
 from lanner.service.named_files import named_file_problems
 from lanner.service.wiring import is_loopback, wire
 from tests.cli.conftest import RULES, Lanner, lanner  # noqa: F401 - a fixture
@@ -445,3 +446,8 @@ def test_the_manifest_is_good(folder: Path) -> None:
     text = re.sub(r"(?m)^    ", "", found[1])
     problems = judged(folder, text)[1]
     assert {problem.code for problem in problems} <= {Code.CONFIG_FILE_NOT_FOUND}
+
+
+def test_a_name_that_no_file_can_have() -> None:
+    """It is a problem of the file, not of the program."""
+    assert problem_of("a\0b") == "its name holds a nul character"

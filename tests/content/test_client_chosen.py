@@ -261,6 +261,18 @@ def test_braces_before_a_path(spec: dict[str, Any], sensitive: bool) -> None:
     assert ("Create Sensitive Mount Pod" in raised(event)) == sensitive
 
 
+@pytest.mark.parametrize(
+    ("patch", "answer"),
+    [
+        ([{"op": "replace", "path": "/spec/type", "value": "NodePort"}], None),
+        ([{"op": "copy", "from": "/metadata/annotations/a", "path": "/spec/type"}], {"spec": {"type": "NodePort"}}),
+    ],
+)
+def test_a_json_patch_to_a_node_port(patch: Any, answer: Any) -> None:
+    """What it does is seen in its values, or in the answer."""
+    assert "Create NodePort Service" in raised(request("patch", "services", code=200, body=patch, answer=answer))
+
+
 GENERATED: list[tuple[str, str, dict[str, Any]]] = [
     ("Create Disallowed Namespace", "namespaces", {"generateName": "default"}),
     ("System ClusterRole Modified/Deleted", "clusterroles", {"generateName": "system:kube-"}),
