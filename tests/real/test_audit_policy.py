@@ -50,6 +50,9 @@ def receiving(plane: ControlPlane, folder: Path, flags: Sequence[str]) -> Iterat
         service.place("api-server")
         with plane.recording(setup.log, setup.webhook, POLICY, [*flags, NO_LOG]):
             plane.request("POST", "/api/v1/namespaces", json.dumps({"metadata": {"name": "shop"}}))
+            # Pods need it at once; the controller that makes it may take its time.
+            account = {"metadata": {"name": "default"}, "automountServiceAccountToken": False}
+            plane.request("POST", "/api/v1/namespaces/shop/serviceaccounts", json.dumps(account))
             yield setup
         assert service.stop() == 0
 
